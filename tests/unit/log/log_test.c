@@ -1,0 +1,132 @@
+#include "log/log.h"
+
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static int saved_stdout = -1;
+static FILE *captured;
+
+static void capture(void)
+{
+    fflush(stdout);
+    captured = tmpfile();
+    assert_non_null(captured);
+    saved_stdout = dup(STDOUT_FILENO);
+    /* as under a supervisor: appending, so that threads do not overwrite each other */
+    assert_int_equal(fcntl(fileno(captured), F_SETFL, O_APPEND), 0);
+    dup2(fileno(captured), STDOUT_FILENO);
+}
+
+static char *captured_text(void)
+{
+    dup2(saved_stdout, STDOUT_FILENO);
+    close(saved_stdout);
+    fseek(captured, 0, SEEK_END);
+    size_t length = (size_t)ftell(captured);
+    rewind(captured);
+    char *text = memory_allocate(length + 1);
+    assert_int_equal(fread(text, 1, length, captured), length);
+    fclose(captured);
+    return text;
+}
+
+static void writes_one_object_per_line(void **state)
+{
+    (void)state;
+    capture();
+    log_open("test", LOG_INFO);
+    log_set_trace("abc123");
+    log_debug("not.seen");
+    log_info("pack.sealed", LOG_TEXT("pack", "01\"\n\x01"), LOG_NUMBER("size_bytes", -7));
+    log_set_trace("");
+    log_error("plain");
+    AUTO_FREE char *text = captured_text();
+
+    static const char stamp[] = "{\"ts\":\"2026-11-24T18:19:55.123456Z\"";
+    size_t skip = strlen(stamp);
+    assert_memory_equal(text, "{\"ts\":\"2", 8);
+    char *second = strchr(text, '\n') + 1;
+    second[-1] = 0;
+    assert_string_equal(text + skip,
+                        ",\"level\":\"info\",\"service\":\"test\",\"event\":\"pack.sealed\","
+                        "\"trace\":\"abc123\",\"pack\":\"01\\\"\\u000a\\u0001\",\"size_bytes\":-7}");
+    assert_string_equal(second + skip,
+                        ",\"level\":\"error\",\"service\":\"test\",\"event\":\"plain\"}\n");
+}
+
+static void keeps_a_line_within_its_limit(void **state)
+{
+    (void)state;
+    char *huge = memory_allocate(100001);
+    memset(huge, '\x02', 100000); /* each byte becomes \u0002 */
+    capture();
+    log_open("test", LOG_DEBUG);
+    log_warning("big", LOG_TEXT("a", huge), LOG_TEXT("b", huge), LOG_NUMBER("c", 1));
+    AUTO_FREE char *text = captured_text();
+    free(huge);
+    size_t length = strlen(text);
+    assert_true(length > 4096 && length <= 8192);
+    assert_string_equal(text + length - strlen(",\"truncated\":true}\n"), ",\"truncated\":true}\n");
+}
+
+static void *chatter(void *argument)
+{
+    char filler[3001];
+    memset(filler, *(const char *)argument, 3000);
+    filler[3000] = 0;
+    for (int i = 0; i < 200; i++)
+        log_info("chatter", LOG_TEXT("filler", filler));
+    return NULL;
+}
+
+static void threads_do_not_mix_lines(void **state)
+{
+    (void)state;
+    capture();
+    log_open("test", LOG_INFO);
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, chatter, (void *)("abcd" + i)), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    AUTO_FREE char *text = captured_text();
+    int lines = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
+        char *filler = memmem(line, (size_t)(end - line), "\"filler\":\"", 10);
+        assert_non_null(filler);
+        filler += 10;
+        assert_int_equal(strspn(filler, (char[]){*filler, 0}), 3000);
+        assert_memory_equal(filler + 3000, "\"}\n", 3);
+    }
+    assert_int_equal(lines, 800);
+}
+
+static void knows_its_levels(void **state)
+{
+    (void)state;
+    assert_int_equal(log_level_from_text("debug"), LOG_DEBUG);
+    assert_int_equal(log_level_from_text("error"), LOG_ERROR);
+    assert_int_equal(log_level_from_text("loud"), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_one_object_per_line),
+        cmocka_unit_test(keeps_a_line_within_its_limit),
+        cmocka_unit_test(threads_do_not_mix_lines),
+        cmocka_unit_test(knows_its_levels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
