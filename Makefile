@@ -1,0 +1,156 @@
+# One non-recursive build:   make [MODE=debug|release|asan|tsan|cov] [target]
+#
+#   make                all services and tools       build/<mode>/bin/<name>
+#   make test           unit tests                   build/<mode>/tests/unit/...
+#   make fuzz           libFuzzer targets (clang)    build/fuzz/tests/fuzz/...
+#   make lint           layers, formatting, clang-tidy, cppcheck, shellcheck
+#
+# Adding a service is adding a folder below services/ and its row in USES.
+
+MODE ?= debug
+B    := build/$(MODE)
+GEN  := build/gen
+Q    := @
+
+# ---- who may use whom: folder -> the folders it uses (the layers of docs/architecture.md) -------
+USES.base     :=
+USES.log      := base
+USES.config   := base
+USES.crypto   := base
+USES.dicom    := base
+USES.proto    :=
+USES.pack     := base crypto dicom proto
+USES.database := base
+USES.http     := base
+USES.wire     := base crypto proto
+USES.dcmtk    := base
+USES.client   := base wire proto
+USES.service  := base log config wire http client crypto proto
+
+USES.index    := service client database pack dicom log
+USES.dimse    := service client pack dicom dcmtk log
+USES.dicomweb := service client pack dicom http log
+USES.cli      := client pack dicom config log
+
+# ---- third-party parts: folder -> its libraries (each is included from that folder only) --------
+LIBS.config   := -lyaml
+LIBS.crypto   := -lcrypto -lz
+LIBS.dicom    := -lz
+LIBS.proto    := -lprotobuf-c
+LIBS.database := -lsqlite3
+LIBS.http     := -lcivetweb
+LIBS.wire     := -lczmq -lzmq
+LIBS.dcmtk    := -ldcmnet -ldcmdata -loflog -lofstd -lstdc++
+LIBS.dicomweb := -lz
+LIBS.cli      := -larchive
+LIBS.dimse    := -lseccomp
+
+COMMON   := base log config crypto dicom proto pack database http wire dcmtk client service
+SERVICES := $(notdir $(patsubst %/,%,$(dir $(wildcard services/*/main.c))))
+
+# ---- modes ---------------------------------------------------------------------------------------
+WARN  := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wformat=2 -Wstrict-prototypes -Werror
+WARNX := -Wall -Wextra -Wshadow -Wformat=2 -Werror
+HARD  := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero
+CC    ?= gcc
+CC.debug := gcc
+CC.fuzz  := clang
+FLAGS.debug   := -O1 -g
+FLAGS.release := -O2 -g $(HARD)
+FLAGS.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FLAGS.tsan    := -O1 -g -fsanitize=thread
+FLAGS.cov     := -O0 -g --coverage
+FLAGS.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LINK.release  := -pie -Wl,-z,relro,-z,now
+PIC.release   := -fPIE
+ifeq ($(MODE),fuzz)
+CC  := clang
+CXX := clang++
+endif
+CFLAGS   := -std=gnu11 $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto -MMD -MP
+CXXFLAGS := -std=gnu++17 $(WARNX) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -MMD -MP
+LDFLAGS  := $(FLAGS.$(MODE)) $(LINK.$(MODE)) -Wl,--as-needed -pthread
+
+# ---- generated: messages of proto/, the data dictionary -----------------------------------------
+PROTOS  := $(wildcard proto/*.proto)
+PROTO_C := $(patsubst proto/%.proto,$(GEN)/proto/%.pb-c.c,$(PROTOS))
+PROTO_H := $(PROTO_C:.c=.h)
+DICTIONARY := $(GEN)/dicom/dictionary_table.c
+DICOM_DIC  := $(firstword $(wildcard /usr/share/libdcmtk*/dicom.dic))
+
+# ---- objects -------------------------------------------------------------------------------------
+sources.proto := $(PROTO_C)
+folder_sources = $(or $(sources.$1),$(wildcard common/$1/*.c common/$1/*.cc) $(filter-out services/$1/main.c,$(wildcard services/$1/*.c services/$1/*/*.c)))
+sources.dicom := $(wildcard common/dicom/*.c) $(DICTIONARY)
+objects = $(patsubst %,$(B)/obj/%.o,$1)
+closure = $(sort $1 $(foreach f,$(USES.$1),$(call closure,$f)))
+archive = $(B)/lib/$1.a
+archives = $(foreach f,$(call closure,$1),$(call archive,$f))
+link_libs = $(foreach f,$(call closure,$1),$(LIBS.$f))
+
+.PHONY: all test-binaries test fuzz lint clean
+.SECONDARY:
+.SECONDEXPANSION:
+all: $(patsubst %,$(B)/bin/zpacs-%,$(SERVICES))
+
+$(GEN)/proto/%.pb-c.c $(GEN)/proto/%.pb-c.h &: proto/%.proto
+	@echo "GEN $<"; mkdir -p $(@D)
+	$(Q)protoc --c_out=$(GEN)/proto --proto_path=proto $<
+
+$(DICTIONARY): scripts/make-dictionary $(DICOM_DIC)
+	@echo "GEN $@"; mkdir -p $(@D)
+	$(Q)scripts/make-dictionary $(DICOM_DIC) > $@.tmp && mv $@.tmp $@
+
+$(B)/obj/$(GEN)/proto/%.c.o: $(GEN)/proto/%.c
+	@echo "CC $<"; mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out $(WARN),$(CFLAGS)) -c $< -o $@
+
+$(B)/obj/%.c.o: %.c | $(PROTO_H)
+	@echo "CC $<"; mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -c $< -o $@
+
+$(B)/obj/%.cc.o: %.cc
+	@echo "CXX $<"; mkdir -p $(@D)
+	$(Q)$(CXX) $(CXXFLAGS) -c $< -o $@
+
+$(B)/lib/%.a: $$(call objects,$$(call folder_sources,$$*))
+	@echo "AR $@"; mkdir -p $(@D); rm -f $@
+	$(Q)ar rcs $@ $(filter %.o,$^)
+
+$(B)/bin/zpacs-%: $(B)/obj/services/%/main.c.o $$(call archives,$$*)
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(if $(filter dcmtk,$(call closure,$*)),$(CXX),$(CC)) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$*)
+
+# ---- tests: tests/unit/<folder>/<name>_test.c links with <folder> and what it uses ---------------
+UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*/*_test.c))
+test-binaries: $(UNIT)
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.c.o $$(call archives,$$(firstword $$(subst /, ,$$*)))
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(if $(filter dcmtk,$(call closure,$(firstword $(subst /, ,$*)))),$(CXX),$(CC)) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
+test: $(UNIT)
+	$(Q)scripts/run-unit-tests $(UNIT)
+
+# tests/fuzz/<folder>/<name>_fuzz.c, run with tests/fuzz/<folder>/corpus-<name>/
+FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*/*_fuzz.c))
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $$(call archives,$$(firstword $$(subst /, ,$$*)))
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*)))
+ifeq ($(MODE),fuzz)
+fuzz: $(FUZZ)
+else
+fuzz:
+	$(Q)$(MAKE) MODE=fuzz fuzz
+endif
+
+# tests/<kind>/*.so: preloads that inject faults
+$(B)/tests/%.so: tests/%.c
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARN) -shared -fPIC -o $@ $< -ldl
+
+lint:
+	$(Q)scripts/lint
+
+clean:
+	rm -rf build
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,43 @@
+#ifndef ZPACS_DICOM_FRAMES_H
+#define ZPACS_DICOM_FRAMES_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Where each frame's bytes lie in a dataset.        PS3.5 8, A.4; PS3.3 C.7.6.3; PS3.18 10.4.1.1.6
+ *
+ * Native frames are size_bytes apart (1-bit frames are packed: bit_offset tells where the first
+ * bit lies). An encapsulated frame is a run of fragments: by the Extended or Basic Offset Table,
+ * else one fragment per frame, else (one frame) all of them, else by the codec's end marker.
+ */
+typedef struct {
+    uint64_t offset; /* of the first byte from the start of the dataset */
+    uint64_t length;
+} dicom_span_t;
+
+typedef struct {
+    uint32_t frame_count;
+    bool encapsulated;
+    bool big_endian;
+    uint32_t bits_allocated, rows, columns, samples_per_pixel;
+    uint64_t frame_bits;    /* native: bits of one frame */
+    dicom_span_t *spans;    /* native: one per frame; encapsulated: all fragments in order */
+    uint32_t *frame_first;  /* encapsulated: frame i is spans[frame_first[i] .. frame_first[i+1]) */
+    uint32_t span_count;
+} dicom_frames_t;
+
+enum { DICOM_FRAMES_MAX = 1 << 20 };
+
+/*
+ * Fails: NOT_FOUND (no pixel data), INVALID (Rows, Columns ... missing, of the wrong VR, or not
+ * agreeing with the length), TOO_LARGE (over DICOM_FRAMES_MAX).
+ */
+status_t dicom_frames_locate(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
+                             dicom_frames_t **out_frames);
+void dicom_frames_destroy(dicom_frames_t **frames);
+
+#endif

@@ -1,0 +1,42 @@
+#ifndef ZPACS_DICOM_JSON_H
+#define ZPACS_DICOM_JSON_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The DICOM JSON Model.                                                             PS3.18 F
+ *
+ * Complete: PN component groups, multi-values, DS and IS as numbers where they are numbers, SV and
+ * UV, AT, private and UN elements, OB..OV, sequences. (0008,0005) becomes ISO_IR 192. Group lengths
+ * (gggg,0000) and group 0002 are left out. Keys come in ascending order.
+ */
+typedef struct {
+    const char *bulk_data_uri; /* prefix of BulkDataURI: "<prefix>/<8 hex digits>" at top level and
+                                  "<prefix>/<tag>/<item from 1>/<tag>..." inside sequences; NULL:
+                                  bulk is left out as an element with only its vr */
+    size_t inline_max;         /* a binary value up to this many bytes becomes InlineBinary */
+    size_t text_inline_max;    /* a UT, LT, ST, UN value over this becomes bulk; 0: never */
+    const uint32_t *only_tags; /* NULL: all; else these top-level tags, ascending */
+    size_t only_count;
+    bool stop_before_pixel_data;
+} dicom_json_options_t;
+
+/* Appends one JSON object. Fails as dicom_reader_next() does; then out is as before. */
+status_t dicom_json_write(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
+                          const dicom_json_options_t *options, buffer_t *out_json);
+
+/*
+ * The bytes behind a path of a BulkDataURI ("7FE00010", "00540016/1/00181078").
+ * out_value points into dataset; out_encapsulated: it spans the fragments of pixel data.
+ * Fails: NOT_FOUND, INVALID (malformed path).
+ */
+status_t dicom_bulk_find(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
+                         const char *path, const uint8_t **out_value, size_t *out_length,
+                         uint16_t *out_vr, bool *out_encapsulated);
+
+#endif

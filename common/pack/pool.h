@@ -1,0 +1,32 @@
+#ifndef ZPACS_PACK_POOL_H
+#define ZPACS_PACK_POOL_H
+
+#include "pack/writer.h"
+
+/*
+ * The open packs of one process. A lease goes to one association or request; given back, an
+ * un-full pack waits for the next lease of the same address, so that a series stays together.
+ * Not for several threads at once: the owner locks.
+ */
+typedef struct pack_pool pack_pool_t;
+
+/*
+ * Takes over the packs in open/ that nobody holds (a dead process left them): recovers and seals
+ * them. taken_over (may be NULL) is told each pack and its durable end, to have it indexed.
+ */
+status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
+                        void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
+                        void *context);
+
+status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer);
+
+/* Gives back, or seals when full or dead. *writer becomes NULL. */
+void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer);
+
+/* Seals what has been idle for PACK_SEAL_IDLE_MS; call it every minute or so. */
+void pack_pool_tick(pack_pool_t *pool);
+
+/* Seals all and closes. */
+void pack_pool_close(pack_pool_t **pool);
+
+#endif

@@ -1,0 +1,64 @@
+#ifndef ZPACS_PACK_STORE_H
+#define ZPACS_PACK_STORE_H
+
+#include "pack/record.h"
+
+#include <stdbool.h>
+
+/*
+ * Reading packs of one data folder. Safe for use by many threads. Keeps a bounded number of files
+ * open; finds a pack by its ULID whether it is open or sealed.
+ */
+typedef struct pack_store pack_store_t;
+
+status_t pack_store_open(const char *data_folder, pack_store_t **out_store);
+void pack_store_close(pack_store_t **store);
+
+/*
+ * Reads and checks the header (magic, MAC, own offset, pack) of the record at offset.
+ * Fails: NOT_FOUND (no such pack, or nothing at that offset yet), INVALID (there are bytes but no
+ * valid header: torn or damaged).
+ */
+status_t pack_store_record(pack_store_t *store, const ulid_t *pack, uint64_t offset,
+                           pack_record_t *out_record);
+
+/* Reads length bytes at offset; INVALID when the file ends before. */
+status_t pack_store_read(pack_store_t *store, const ulid_t *pack, uint64_t offset, void *out_bytes,
+                         size_t length);
+
+/* The packed provenance of a record, checked against its CRC; caller frees. */
+status_t pack_store_provenance(pack_store_t *store, const pack_record_t *record, uint8_t **out_bytes,
+                               size_t *out_length);
+
+/* A mapped range of a pack, read-only. bytes points at the wanted offset. */
+typedef struct {
+    const uint8_t *bytes;
+    size_t length;
+    void *base_;
+    size_t base_length_;
+} pack_view_t;
+
+status_t pack_store_view(pack_store_t *store, const ulid_t *pack, uint64_t offset, size_t length,
+                         pack_view_t *out_view);
+void pack_view_release(pack_view_t *view); /* `{0}` is fine */
+
+/* A descriptor of the pack for pread or sendfile; caller closes. */
+status_t pack_store_file(pack_store_t *store, const ulid_t *pack, int *out_fd, uint64_t *out_size);
+
+/*
+ * Goes behind a record that does not hold: the next offset at or after from with a valid header,
+ * or NOT_FOUND when there is none (then it was the torn tail).
+ */
+status_t pack_store_resume(pack_store_t *store, const ulid_t *pack, uint64_t from,
+                           uint64_t *out_offset);
+
+/* Hashes the dataset and compares. Fails: INVALID (damaged), UNAVAILABLE (I/O error). */
+status_t pack_store_verify(pack_store_t *store, const pack_record_t *record);
+
+/* Calls visit for every pack in open/ (and, with sealed_too, all others), in the order of ULIDs. */
+status_t pack_store_list(pack_store_t *store, bool sealed_too,
+                         status_t (*visit)(void *context, const ulid_t *pack, uint64_t size_bytes,
+                                           bool is_open),
+                         void *context);
+
+#endif

@@ -1,0 +1,122 @@
+#ifndef ZPACS_WIRE_WIRE_H
+#define ZPACS_WIRE_WIRE_H
+
+#include "base/status.h"
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Messages between services: ROUTER and DEALER over CURVE, Protocol Buffers inside.
+ * STYLE: "The contract". Every limit stands here.
+ */
+enum {
+    WIRE_MESSAGE_MAX = 1024 * 1024, /* bytes of one frame (ZMQ_MAXMSGSIZE) */
+    WIRE_FRAMES_MAX = 8,
+    WIRE_WINDOW = 256,              /* requests under way per caller */
+    WIRE_DEADLINE_DEFAULT_MS = 10000,
+    WIRE_HEARTBEAT_MS = 2000,
+    WIRE_HEARTBEAT_TIMEOUT_MS = 6000,
+    WIRE_HANDSHAKE_MS = 5000
+};
+
+/* ---- server ------------------------------------------------------------------------------- */
+
+/* Who asks, and under which trace; borrowed for the length of the call. */
+typedef struct {
+    const char *caller; /* name in the caller's certificate: "dimse" */
+    const char *trace_id;
+    int64_t deadline_ms; /* on clock_monotonic_ms() */
+} wire_call_t;
+
+/*
+ * Answers one request. request is unpacked; reply is an initialised message of the route's reply type
+ *.
+ * state is what lane_open of this lane returned.
+ */
+typedef status_t wire_handler_t(void *state, const wire_call_t *call, const ProtobufCMessage *request,
+                                ProtobufCMessage *reply);
+
+typedef struct {
+    const ProtobufCMessageDescriptor *request; /* NULL ends the table */
+    const ProtobufCMessageDescriptor *reply;
+    wire_handler_t *handler;
+    int lane;            /* 0: the one writing thread; 1: any of the reading threads */
+    const char *callers; /* names that may ask, separated by spaces */
+} wire_route_t;
+
+#define WIRE_ROUTE(Package, Request, Reply, handler, lane, callers)                                \
+    {&Package##__##Request##__descriptor, &Package##__##Reply##__descriptor, handler, lane, callers}
+#define WIRE_ROUTES_END {NULL, NULL, NULL, 0, NULL}
+
+/*
+ * The reply handed to a handler is an initialised message; what the handler hangs into it must come
+ * from these (wire frees the whole message with the protobuf-c default allocator, i.e. malloc/free):
+ * memory_allocate(), memory_copy_text() and so on do.
+ */
+
+typedef struct {
+    const char *endpoint;     /* "tcp://127.0.0.1:*", "ipc:///run/..." */
+    const char *keys_folder;  /* see wire_keys_make() */
+    const char *name;         /* of this service */
+    const wire_route_t *routes;
+    int reading_lanes;        /* threads of lane 1 */
+    void *(*lane_open)(void *context, int lane); /* called in the lane's own thread; may be NULL */
+    void (*lane_close)(void *context, int lane, void *state);
+    void (*lane_idle)(void *context, int lane, void *state); /* lane 0 only: about every second */
+    void *context;
+} wire_server_options_t;
+
+typedef struct wire_server wire_server_t;
+
+/* Binds, starts the lanes; the handlers run until stop. Fails: UNAVAILABLE (address), INVALID. */
+status_t wire_server_start(const wire_server_options_t *options, wire_server_t **out_server);
+
+/* Stops taking requests, lets those under way finish for drain_ms, then ends the lanes. */
+void wire_server_stop(wire_server_t **server, int drain_ms);
+
+/* ---- client ------------------------------------------------------------------------------- */
+
+/*
+ * One caller's connection; for one thread. Connects to every address the endpoint's name resolves
+ * to and asks anew every few seconds.
+ */
+typedef struct wire_client wire_client_t;
+
+status_t wire_client_open(const char *endpoint, const char *keys_folder, const char *name,
+                          const char *server_name, wire_client_t **out_client);
+void wire_client_close(wire_client_t **client);
+
+/*
+ * Sends a request and waits for its reply.
+ *
+ * out_reply  unpacked; the caller frees it with protobuf_c_message_free_unpacked(reply, NULL)
+ * Fails: EXPIRED (no reply in time), UNAVAILABLE (nobody there), and what the server said.
+ */
+status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request,
+                          const ProtobufCMessageDescriptor *reply_type, int timeout_ms,
+                          ProtobufCMessage **out_reply);
+
+/*
+ * For a loop that must not wait (dimse's courier): send now, take replies when the descriptor is
+ * readable (edge-triggered as ZMQ_FD is: call receive until it says BUSY).
+ * send fails: BUSY (window full, or nobody there yet). receive fails: BUSY (nothing there); its
+ * out_status is the server's answer, and out_reply NULL unless that is OK.
+ */
+status_t wire_client_send(wire_client_t *client, const ProtobufCMessage *request,
+                          const ProtobufCMessageDescriptor *reply_type, uint64_t *out_request_id);
+status_t wire_client_receive(wire_client_t *client, uint64_t *out_request_id, status_t *out_status,
+                             ProtobufCMessage **out_reply);
+int wire_client_fd(const wire_client_t *client);
+
+/* ---- keys --------------------------------------------------------------------------------- */
+
+/*
+ * Makes a CURVE key pair for name in the folder unless it is there: <name>.key (0600) and
+ * <name>.pub (0644); the folder allowed/ of a server's key folder lists who may connect.
+ */
+status_t wire_keys_make(const char *keys_folder, const char *name);
+
+#endif
