@@ -14,6 +14,10 @@ enum {
     DICOM_FILE_HEAD_MAX = 132 + DICOM_FILE_META_MAX
 };
 
+/* Who wrote the file meta group (PS3.7 D.3.3.2); also for the association's negotiation. */
+#define DICOM_IMPLEMENTATION_CLASS_UID    "2.25.277445364503074605603752262065525238906"
+#define DICOM_IMPLEMENTATION_VERSION_NAME "ZPACS_1"
+
 /* Where the parts of a Part 10 file lie.                                            PS3.10 7.1 */
 typedef struct {
     size_t dataset_offset;          /* preamble, prefix and file meta lie before it */
@@ -37,6 +41,15 @@ status_t dicom_file_open(const uint8_t *head, size_t length, dicom_file_t *out_f
  */
 void dicom_file_write_head(buffer_t *out, const char *sop_class_uid, const char *sop_instance_uid,
                            const char *transfer_syntax_uid, const char *source_ae_title);
+
+/* Limits for a dataset that somebody sent. */
+enum { DICOM_INFLATE_MAX = 512 * 1024 * 1024, DICOM_INFLATE_RATIO_MAX = 200 };
+
+/*
+ * The transfer syntax that the first bytes of a dataset look like: explicit VR little or big
+ * endian, implicit VR little endian; NULL when like none.
+ */
+const char *dicom_transfer_syntax_guess(const uint8_t *bytes, size_t length);
 
 /*
  * Inflates a deflated dataset (PS3.5 A.5).

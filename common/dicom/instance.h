@@ -23,7 +23,10 @@ typedef struct {
 } dicom_instance_t;
 
 /*
- * Fails: INVALID (not parseable; missing or malformed SOP Class, SOP Instance, Study or Series
+ * A deflated dataset is inflated first (at most DICOM_INFLATE_MAX bytes, DICOM_INFLATE_RATIO_MAX
+ * times its length).
+ *
+ * Fails: INVALID (not parseable; ends inside something that is not pixel data; missing or malformed SOP Class, SOP Instance, Study or Series
  * Instance UID), TOO_LARGE (nesting, deflate ratio).
  */
 status_t dicom_instance_scan(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
