@@ -17,7 +17,8 @@ void buffer_append_text(buffer_t *buffer, const char *text);
 void buffer_append_byte(buffer_t *buffer, uint8_t byte);
 void buffer_printf(buffer_t *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. RFC 8259 */
+/* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. RFC 8259
+ */
 void buffer_append_json(buffer_t *buffer, const char *text, size_t length);
 
 /* The bytes with a NUL behind them (not counted); never NULL; valid until the next append. */

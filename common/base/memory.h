@@ -7,7 +7,7 @@
  * Allocation that cannot fail: out of memory aborts, so every size that a peer controls meets a
  * named limit first. The caller frees with free().
  */
-void *memory_allocate(size_t size) __attribute__((malloc, returns_nonnull));      /* zeroed */
+void *memory_allocate(size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed */
 void *memory_resize(void *block, size_t size) __attribute__((returns_nonnull));
 void *memory_copy(const void *bytes, size_t size) __attribute__((malloc, returns_nonnull));
 char *memory_copy_text(const char *text) __attribute__((malloc, returns_nonnull));

@@ -18,7 +18,7 @@ bool uid_is_valid(const char *text);
 /* Copies at most 64 bytes up to the padding (NUL or space) at the end; false when longer. */
 bool uid_copy(uid_text_t out_uid, const void *bytes, size_t length);
 
-bool text_equal_ignore_case(const char *a, const char *b); /* ASCII */
+bool text_equal_ignore_case(const char *a, const char *b);  /* ASCII */
 bool text_to_uint64(const char *text, uint64_t *out_value); /* decimal, whole text, no sign */
 
 #endif

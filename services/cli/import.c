@@ -1,0 +1,253 @@
+#include "import.h"
+#include "base/clock.h"
+#include "base/memory.h"
+#include "dicom/file.h"
+#include "dicom/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHUNK = 1024 * 1024, ANNOUNCE_EVERY_BYTES = 16 * 1024 * 1024, INDEX_TIMEOUT_MS = 60000 };
+
+static void skip(import_t *import, const import_source_t *source)
+{
+    import->skipped++;
+    if (!import->cli->quiet)
+        fprintf(stderr, "%sskipped %s: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", source->name,
+                fail_detail());
+}
+
+static void count_outcomes(import_t *import, const Index__PackIndexed *reply)
+{
+    for (size_t i = 0; i < reply->n_outcomes; i++) {
+        Index__Outcome__Kind kind = reply->outcomes[i]->kind;
+        import->duplicates += kind == INDEX__OUTCOME__KIND__DUPLICATE;
+        import->conflicts += kind == INDEX__OUTCOME__KIND__CONFLICT;
+    }
+}
+
+/* Has the index take in what is durable and waits for it. */
+static status_t announce(import_t *import)
+{
+    uint64_t durable = pack_writer_durable_offset(import->writer);
+    if (durable == import->announced_offset)
+        return STATUS_OK;
+    ulid_t pack = pack_writer_pack(import->writer);
+    uint64_t committed = import->announced_offset;
+    while (committed < durable) {
+        Index__PackIndexed *reply = NULL;
+        TRY(index_client_pack_appended(import->index, pack.text, durable, import->announced_offset,
+                                       INDEX_TIMEOUT_MS, &reply));
+        bool moved = reply->committed_offset > committed;
+        committed = reply->committed_offset;
+        count_outcomes(import, reply);
+        index__pack_indexed__free_unpacked(reply, NULL);
+        if (!moved)
+            return fail(STATUS_UNAVAILABLE, "the index does not take in pack %s", pack.text);
+        import->announced_offset = committed;
+    }
+    return STATUS_OK;
+}
+
+static status_t next_pack(import_t *import)
+{
+    if (import->writer) {
+        TRY(announce(import));
+        pack_pool_return(import->pool, "import", &import->writer);
+    }
+    TRY(pack_pool_lease(import->pool, "import", &import->writer));
+    import->announced_offset = pack_writer_durable_offset(import->writer);
+    return STATUS_OK;
+}
+
+static ssize_t read_full(const import_source_t *source, uint8_t *out_bytes, size_t size)
+{
+    size_t have = 0;
+    while (have < size) {
+        ssize_t got = source->read(source->context, out_bytes + have, size - have);
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        have += (size_t)got;
+    }
+    return (ssize_t)have;
+}
+
+/* Everything between begin and commit; on failure the caller aborts the record. */
+static status_t copy_dataset(import_t *import, const import_source_t *source, const uint8_t *first,
+                             size_t first_length, uint8_t *chunk)
+{
+    uint64_t total = first_length;
+    TRY(pack_writer_append(import->writer, first, first_length));
+    for (;;) {
+        ssize_t got = source->read(source->context, chunk, CHUNK);
+        if (got < 0)
+            return STATUS_INVALID;
+        if (got == 0)
+            return STATUS_OK;
+        total += (uint64_t)got;
+        if (total > IMPORT_FILE_MAX)
+            return fail(STATUS_TOO_LARGE, "larger than %llu bytes",
+                        (unsigned long long)IMPORT_FILE_MAX);
+        TRY(pack_writer_append(import->writer, chunk, (size_t)got));
+    }
+}
+
+static status_t commit(import_t *import, const dicom_file_t *file, const uint8_t *head)
+{
+    const uint8_t *dataset;
+    size_t length;
+    dicom_instance_t instance;
+    TRY(pack_writer_view(import->writer, &dataset, &length));
+    TRY(dicom_instance_scan(dataset, length, file->transfer_syntax_uid, &instance));
+
+    Pack__Provenance provenance = PACK__PROVENANCE__INIT;
+    provenance.received_us = (uint64_t)clock_wall_us();
+    provenance.source = (char *)"import";
+    provenance.user = (char *)import->cli->user;
+    provenance.association_id = import->association_id;
+    provenance.sop_class_uid = instance.sop_class_uid;
+    provenance.sop_instance_uid = instance.sop_instance_uid;
+    provenance.study_instance_uid = instance.study_instance_uid;
+    provenance.series_instance_uid = instance.series_instance_uid;
+    if (file->has_meta)
+        provenance.file_meta = (ProtobufCBinaryData){file->dataset_offset, (uint8_t *)head};
+    size_t packed_length = pack__provenance__get_packed_size(&provenance);
+    AUTO_FREE uint8_t *packed = memory_allocate(packed_length);
+    pack__provenance__pack(&provenance, packed);
+
+    pack_record_t record = {.pixel_data_offset = instance.pixel_data_offset,
+                            .pixel_value_offset = instance.pixel_value_offset,
+                            .pixel_value_length = instance.pixel_value_length};
+    memcpy(record.transfer_syntax_uid, file->transfer_syntax_uid,
+           sizeof record.transfer_syntax_uid);
+    return pack_writer_commit(import->writer, packed, packed_length, &record);
+}
+
+status_t import_file(import_t *import, const import_source_t *source)
+{
+    AUTO_FREE uint8_t *head = memory_allocate(DICOM_FILE_HEAD_MAX);
+    ssize_t head_length = read_full(source, head, DICOM_FILE_HEAD_MAX);
+    dicom_file_t file;
+    if (head_length < 0 || dicom_file_open(head, (size_t)head_length, &file) != STATUS_OK) {
+        skip(import, source);
+        return STATUS_OK;
+    }
+    if (pack_writer_is_full(import->writer))
+        TRY(next_pack(import));
+    AUTO_FREE uint8_t *chunk = memory_allocate(CHUNK);
+    TRY(pack_writer_begin(import->writer, PACK_RECORD_INSTANCE, file.dataset_offset + 1024));
+    status_t status = copy_dataset(import, source, head + file.dataset_offset,
+                                   (size_t)head_length - file.dataset_offset, chunk);
+    if (status == STATUS_OK)
+        status = commit(import, &file, head);
+    if (status == STATUS_UNAVAILABLE)
+        return status;
+    if (status != STATUS_OK) {
+        skip(import, source);
+        return pack_writer_abort(import->writer);
+    }
+    import->stored++;
+    if (pack_writer_durable_offset(import->writer) - import->announced_offset >
+        ANNOUNCE_EVERY_BYTES)
+        TRY(announce(import));
+    cli_progress(import->cli, false, "%llu stored, %llu skipped",
+                 (unsigned long long)import->stored, (unsigned long long)import->skipped);
+    return STATUS_OK;
+}
+
+static ssize_t read_descriptor(void *context, void *out_bytes, size_t size)
+{
+    ssize_t got;
+    do
+        got = read(*(int *)context, out_bytes, size);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        fail(STATUS_INVALID, "cannot be read: %m");
+    return got;
+}
+
+static bool is_zip(const char *path)
+{
+    char magic[4] = "";
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic &&
+           memcmp(magic, "PK\003\004", sizeof magic) == 0;
+}
+
+static status_t import_path(import_t *import, const char *path)
+{
+    if (is_zip(path))
+        return import_zip(import, path);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    import_source_t source = {read_descriptor, &fd, path};
+    if (fd < 0) {
+        fail(STATUS_INVALID, "cannot be opened: %m");
+        skip(import, &source);
+        return STATUS_OK;
+    }
+    return import_file(import, &source);
+}
+
+/* Regular files below the paths; links are not followed. */
+static status_t import_tree(import_t *import, char **paths)
+{
+    FTS *tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    if (!tree)
+        return fail(STATUS_NOT_FOUND, "%s: %m", paths[0]);
+    status_t status = STATUS_OK;
+    for (FTSENT *entry; status == STATUS_OK && (entry = fts_read(tree));) {
+        import_source_t source = {.name = entry->fts_path};
+        if (entry->fts_info == FTS_F)
+            status = import_path(import, entry->fts_accpath);
+        else if (entry->fts_info == FTS_D && entry->fts_level > IMPORT_DEPTH_MAX)
+            fts_set(tree, entry, FTS_SKIP);
+        else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR ||
+                 entry->fts_info == FTS_DNR) {
+            fail(STATUS_NOT_FOUND, "%s", strerror(entry->fts_errno));
+            skip(import, &source);
+            import->failed++;
+        }
+    }
+    fts_close(tree);
+    return status;
+}
+
+int cli_import(const cli_t *cli, int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs("usage: zpacs import DIR|FILE|ZIP ...\n", stderr);
+        return CLI_USAGE;
+    }
+    ulid_t association = ulid_make();
+    import_t import = {.cli = cli, .association_id = association.text};
+    status_t status = cli_index_open(cli, &import.index);
+    if (status == STATUS_OK)
+        status = pack_pool_open(cli->data_folder, &import.pool, NULL, NULL);
+    if (status == STATUS_OK)
+        status = next_pack(&import);
+    if (status == STATUS_OK)
+        status = import_tree(&import, argv + 1);
+    if (import.writer) {
+        status_t told = announce(&import);
+        status = status == STATUS_OK ? told : status;
+        pack_pool_return(import.pool, "import", &import.writer);
+    }
+    if (import.pool)
+        pack_pool_close(&import.pool);
+    if (import.index)
+        index_client_close(&import.index);
+    cli_progress(cli, true,
+                 "%llu stored (%llu of them were there already, %llu conflicts), %llu skipped",
+                 (unsigned long long)import.stored, (unsigned long long)import.duplicates,
+                 (unsigned long long)import.conflicts, (unsigned long long)import.skipped);
+    if (status != STATUS_OK)
+        return cli_fail("import", status);
+    return import.failed || import.conflicts ? CLI_FOUND_PROBLEMS : CLI_OK;
+}
