@@ -6,6 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#undef fail /* cmocka has a macro of that name */
+
 static void test_fail_keeps_the_reason(void **state)
 {
     (void)state;
