@@ -42,6 +42,11 @@ typedef struct {
     const http_route_t *routes;
     void *context;
     int read_timeout_ms;  /* of a silent client */
+    /* Asked before the routes; false: it has answered (401, 503 while draining). NULL: all may in. */
+    bool (*admit)(void *context, http_request_t *request);
+    /* Told of every answered request, for logs and metrics; route is NULL when none matched. */
+    void (*finished)(void *context, const http_request_t *request, const http_route_t *route,
+                     int status, uint64_t sent_bytes, int64_t duration_us);
     /* Answers what no route matches (404), a wrong method (405, Allow), a bad path (400). All errors
      * are JSON: {"status":404,"error":"NOT_FOUND","detail":"..."} */
 } http_server_options_t;
@@ -50,6 +55,7 @@ typedef struct http_server http_server_t;
 
 status_t http_server_start(const http_server_options_t *options, http_server_t **out_server);
 void http_server_stop(http_server_t **server); /* waits for the requests under way */
+int http_server_port(const http_server_t *server); /* the real one when address said port 0 */
 
 /* ---- the request (all text is borrowed until the handler returns) -------------------------- */
 const char *http_method(const http_request_t *request);
@@ -82,5 +88,9 @@ void http_begin(http_request_t *request, int status, const char *content_type,
 bool http_write(http_request_t *request, const void *bytes, size_t length);
 bool http_write_file(http_request_t *request, int fd, uint64_t offset, uint64_t length);
 void http_end(http_request_t *request);
+
+/* A streamed answer that cannot be finished: the connection is cut, so that the client sees it.
+ * A handler that returns between http_begin and http_end does the same. */
+void http_abort(http_request_t *request);
 
 #endif
