@@ -130,6 +130,11 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.c.o $$(call archives,$$(firstword $$(su
 test: $(UNIT)
 	$(Q)scripts/run-unit-tests $(UNIT)
 
+# tests/tools/<folder>_<name>.c: what integration tests drive; links with <folder> and what it uses
+$(B)/tests/tools/%: $(B)/obj/tests/tools/%.c.o $$(call archives,$$(firstword $$(subst _, ,$$*)))
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst _, ,$*)))
+
 # tests/fuzz/<folder>/<name>_fuzz.c, run with tests/fuzz/<folder>/corpus-<name>/
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*/*_fuzz.c))
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $$(call archives,$$(firstword $$(subst /, ,$$*)))

@@ -19,6 +19,9 @@ void dicom_charset_close(dicom_charset_t **charset);
 /*
  * Appends the UTF-8 form. Escape sequences are followed and end at delimiters: '\\' '^' '=' for PN
  * and line ends as the standard says. A byte that cannot be decoded becomes U+FFFD; never fails.
+ * Bytes above 7F that no character set was declared for are UTF-8 if well formed, else ISO 8859-1.
+ *
+ * Decode a whole value, then split it at its backslashes: in some sets 5C is half a character.
  */
 void dicom_charset_decode(dicom_charset_t *charset, uint16_t vr, const uint8_t *text, size_t length,
                           buffer_t *out_utf8);

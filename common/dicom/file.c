@@ -16,6 +16,10 @@ const char *dicom_transfer_syntax_guess(const uint8_t *bytes, size_t length)
         /* The first group is a small number, so its order shows the order of bytes. */
         return little <= big ? DICOM_EXPLICIT_LITTLE : DICOM_EXPLICIT_BIG;
     uint32_t tag = DICOM_TAG(little, dicom_uint16(bytes + 2, false));
+    bool sequence = length >= 12 && dicom_uint32(bytes + 4, false) == 0xFFFFFFFF &&
+                    memcmp(bytes + 8, "\xFE\xFF\x00\xE0", 4) == 0;
+    if (little <= big && sequence)
+        return DICOM_IMPLICIT_LITTLE;
     if (little <= big && little >= 4 && !(little & 1) && dicom_dictionary_by_tag(tag) &&
         dicom_uint32(bytes + 4, false) <= GUESS_LENGTH_MAX)
         return DICOM_IMPLICIT_LITTLE;

@@ -33,6 +33,9 @@ typedef struct {
 enum { DICOM_FRAMES_MAX = 1 << 20 };
 
 /*
+ * dataset is inflated already when the transfer syntax is deflated. Spans of pixel data that the
+ * end of the bytes cuts end there.
+ *
  * Fails: NOT_FOUND (no pixel data), INVALID (Rows, Columns ... missing, of the wrong VR, or not
  * agreeing with the length), TOO_LARGE (over DICOM_FRAMES_MAX).
  */

@@ -27,7 +27,7 @@ typedef struct {
  * times its length).
  *
  * Fails: INVALID (not parseable; ends inside something that is not pixel data; missing or malformed SOP Class, SOP Instance, Study or Series
- * Instance UID), TOO_LARGE (nesting, deflate ratio).
+ * Instance UID; letters, '-' and '_' are taken: de-identifiers write hashes), TOO_LARGE (nesting, deflate ratio).
  */
 status_t dicom_instance_scan(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
                              dicom_instance_t *out_instance);
