@@ -10,8 +10,8 @@
 /*
  * Where each frame's bytes lie in a dataset.        PS3.5 8, A.4; PS3.3 C.7.6.3; PS3.18 10.4.1.1.6
  *
- * Native frames are size_bytes apart (1-bit frames are packed: bit_offset tells where the first
- * bit lies). An encapsulated frame is a run of fragments: by the Extended or Basic Offset Table,
+ * Native frames are frame_bits apart; 1-bit frames are packed: the first bit of frame i (from 0) is
+ * bit (i * frame_bits) % 8 of the first byte of its span, counted from the lowest. An encapsulated frame is a run of fragments: by the Extended or Basic Offset Table,
  * else one fragment per frame, else (one frame) all of them, else by the codec's end marker.
  */
 typedef struct {
@@ -24,20 +24,23 @@ typedef struct {
     bool encapsulated;
     bool big_endian;
     uint32_t bits_allocated, rows, columns, samples_per_pixel;
-    uint64_t frame_bits;    /* native: bits of one frame */
+    uint64_t frame_bits;         /* native: bits of one frame */
+    uint64_t pixel_value_offset; /* native: of frame 0, so that a prefix of the dataset suffices to
+                                    know where each frame would lie */
     dicom_span_t *spans;    /* native: one per frame; encapsulated: all fragments in order */
     uint32_t *frame_first;  /* encapsulated: frame i is spans[frame_first[i] .. frame_first[i+1]) */
     uint32_t span_count;
 } dicom_frames_t;
 
-enum { DICOM_FRAMES_MAX = 1 << 20 };
+enum { DICOM_FRAMES_MAX = 1 << 20, DICOM_FRAGMENTS_MAX = 1 << 22 };
 
 /*
- * dataset is inflated already when the transfer syntax is deflated. Spans of pixel data that the
- * end of the bytes cuts end there.
+ * dataset is inflated already when the transfer syntax is deflated. Native
+ * frames behind the end of the bytes have spans that are cut, down to length 0.
  *
  * Fails: NOT_FOUND (no pixel data), INVALID (Rows, Columns ... missing, of the wrong VR, or not
- * agreeing with the length), TOO_LARGE (over DICOM_FRAMES_MAX).
+ * agreeing with the length; fragments that cannot be told apart), TOO_LARGE (over DICOM_FRAMES_MAX
+ * or DICOM_FRAGMENTS_MAX), and as dicom_reader_next() does.
  */
 status_t dicom_frames_locate(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
                              dicom_frames_t **out_frames);
