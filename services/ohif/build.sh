@@ -47,6 +47,13 @@ replace 'service worker' 1 's|<script[^>]*src="/init-service-worker.js"></script
     '<script[^>]*src="/init-service-worker.js"></script>' index.html
 replace 'window.PUBLIC_URL' 2 "s|window.PUBLIC_URL=\"/\"|window.PUBLIC_URL=\"$BASE\"|g" \
     'window.PUBLIC_URL="/"' index.html
+# Inline scripts move to a file, so that our pages need no 'unsafe-inline' (reverse-proxy/snippets/page.conf).
+replace 'timing script' 1 's|<script>console.time("scriptToView"),window.PUBLIC_URL="[^"]*"</script>||' \
+    '<script>console.time("scriptToView"),window.PUBLIC_URL="[^"]*"</script>' index.html
+replace 'import script' 1 "s|<script>function browserImportFunction.*window.PUBLIC_URL=\"[^\"]*\"</script>|<script src=\"/start.js\"></script>|" \
+    '<script>function browserImportFunction(n){return import(n)}window.PUBLIC_URL="[^"]*"</script>' index.html
+printf 'function browserImportFunction(n) { return import(n); }\nwindow.PUBLIC_URL = "%s";\n' "$BASE" >start.js
+if grep -q '<script>' index.html; then die 'index.html: an inline script is left'; fi
 links=$(grep -oE '(href|src|content)="/' index.html | wc -l)
 [ "$links" -gt 20 ] || die "index.html: only $links links"
 sed -i -E "s#(href|src|content)=\"/#\1=\"$BASE#g" index.html
@@ -66,6 +73,7 @@ cd "$out"
 mv work/package/dist dist
 cp work/package/LICENSE dist/LICENSE
 rm -rf work
+find dist -type f \( -name '*.js' -o -name '*.css' -o -name '*.wasm' -o -name '*.svg' \) -size +8k -exec gzip -k6 {} +
 chmod -R u=rwX,go=rX dist
 printf '%s\n' "$stamp" > stamp
 echo "ohif: ready ($(du -sh dist | cut -f1))"

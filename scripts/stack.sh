@@ -1,0 +1,302 @@
+# shellcheck shell=bash disable=SC2016
+# Starts, ends and shows the processes of one data folder: sourced by ./zpacs.
+#
+#   <data>/keys/               CURVE keys of the services
+#   <data>/logs/NAME.log       one log per process, rotated
+#   <data>/run/lock            held by supervisord as long as it lives
+#   <data>/run/token, gate     secrets, 0600
+#   <data>/run/nginx/          nginx's configuration, rendered from reverse-proxy/
+#   <data>/run/endpoints.json  for programs: addresses and token
+
+stack_is_running() {
+    [ -e "$RUN/lock" ] && ! flock --nonblock --shared "$RUN/lock" true 2>/dev/null
+}
+
+secret_make() { # FILE: 32 random bytes as hex, made once
+    run_as_service test -s "$1" || head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' | put "$1"
+}
+secret() { run_as_service cat "$RUN/$1"; }
+
+# ---- what is written before a start -------------------------------------------------------------
+
+# Folders; as root also the user that everything runs as.
+stack_folders() {
+    if [ -n "$AS_ROOT" ] && ! id "$SERVICE_USER" >/dev/null 2>&1; then
+        say "Making the system user $SERVICE_USER"
+        useradd --system --user-group --no-create-home --home-dir /nonexistent \
+            --shell /usr/sbin/nologin "$SERVICE_USER"
+    fi
+    if [ ! -d "$DATA" ]; then
+        mkdir -p "$DATA"
+        if [ -n "$AS_ROOT" ]; then chown "$SERVICE_USER:$SERVICE_USER" "$DATA"; fi
+        chmod 700 "$DATA"
+    elif [ -n "$AS_ROOT" ] && [ -z "$(ls -A "$DATA")" ]; then # a mounted, empty volume
+        chown "$SERVICE_USER:$SERVICE_USER" "$DATA"
+    fi
+    run_as_service sh -c 'umask 077; mkdir -p "$@"' mkdir "$RUN/nginx/snippets" "$RUN/nginx-temp" "$LOGS" "$KEYS" ||
+        die "$(run_as_service id -un) cannot write to $DATA: open its parent folders (chmod o+x), give it to that user, or choose another ZPACS_DATA"
+}
+
+# The programs must be reachable by the user that they run as; a checkout in root's home is not.
+stack_programs() {
+    PROGRAMS=$ROOT
+    if run_as_service test -x "$ROOT/build/release/bin/zpacs-index" &&
+        run_as_service test -r "$ROOT/build/ohif/dist/index.html"; then return; fi
+    PROGRAMS=$DATA/program
+    local -a yaml=("${SERVICES[@]/#/services/}")
+    run_as_service sh -c 'rm -rf "$1" && mkdir -p "$1"' mkdir "$PROGRAMS"
+    tar -C "$ROOT" -cf - build/release/bin build/ohif/dist scripts/run-nginx "${yaml[@]}" |
+        run_as_service tar -C "$PROGRAMS" -xf -
+}
+
+host_names() { # every Host that means us, one per line
+    local host
+    for host in 127.0.0.1 localhost '[::1]' "${REACH:-}" ${HOSTS//,/ }; do
+        printf '%s\n' "$host:$PORT"
+        # Port 80 is not written in a Host; a name given with its port stands as it is.
+        [ "$PORT" -ne 80 ] || printf '%s\n' "$host"
+        if [[ $host =~ [^:\]]:[0-9]+$ || $host =~ \]:[0-9]+$ ]]; then printf '%s\n' "$host"; fi
+    done | sort -u
+}
+
+render_nginx() {
+    local file listen token gate workers
+    listen=$([[ $BIND == *:* ]] && echo "[$BIND]:$PORT" || echo "$BIND:$PORT")
+    token=$(secret token)
+    gate=$(secret gate)
+    workers=$(nproc)
+    for file in nginx.conf.in mime.types snippets/answer.conf snippets/guard.conf snippets/page.conf \
+        snippets/public.conf snippets/upstream.conf; do
+        sed -e "s|@RUN@|$RUN|g" -e "s|@OHIF@|$PROGRAMS/build/ohif/dist|g" -e "s|@LISTEN@|        listen $listen;|g" \
+            -e "s|@PORT@|$PORT|g" -e "s|@PORT_DICOMWEB@|$PORT_DICOMWEB|g" \
+            -e "s|@PORT_STOW@|$PORT_STOW|g" -e "s|@WORKERS@|$((workers > 4 ? 4 : workers))|g" \
+            "$ROOT/reverse-proxy/$file" | put "$RUN/nginx/${file%.in}"
+    done
+    {
+        echo 'map $http_host $host_known {'
+        echo '    default 0;'
+        host_names | sed 's/.*/    "&" 1;/'
+        echo '}'
+    } | put "$RUN/nginx/hosts.conf"
+    {
+        printf 'map $http_authorization $token_bearer {\n    default 0;\n    "Bearer %s" 1;\n}\n' "$token"
+        printf 'map $cookie_zpacs_%s $token_cookie {\n    default 0;\n    "%s" 1;\n}\n' "$PORT" "$token"
+        printf 'map $arg_token $token_link {\n    default 0;\n    "%s" 1;\n}\n' "$token"
+        printf 'map "" $gate_secret {\n    default "%s";\n}\n' "$gate"
+    } | put "$RUN/nginx/secrets.conf"
+}
+
+# One program section: NAME PRIORITY COMMAND
+render_program() {
+    cat <<TEXT
+
+[program:$1]
+priority=$2
+command=/usr/bin/setpriv --pdeathsig TERM $3
+directory=$RUN
+autostart=true
+; whatever ends it, it comes back; only a mistake in its configuration (78) would end again at once
+autorestart=unexpected
+exitcodes=78
+startsecs=1
+startretries=1000000
+stopsignal=TERM
+stopwaitsecs=20
+killasgroup=true
+stdout_logfile=$LOGS/$1.log
+stdout_logfile_maxbytes=20MB
+stdout_logfile_backups=5
+redirect_stderr=true
+TEXT
+}
+
+render_supervisor() {
+    local bin=$PROGRAMS/build/release/bin name priority=10
+    {
+        cat <<TEXT
+[supervisord]
+nodaemon=true
+silent=true
+pidfile=$RUN/supervisord.pid
+logfile=$LOGS/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=2
+childlogdir=$LOGS
+identifier=zpacs
+umask=077
+
+[unix_http_server]
+file=$RUN/supervisor.sock
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix://$RUN/supervisor.sock
+TEXT
+        for name in "${SERVICES[@]}"; do
+            render_program "$name" "$priority" "$bin/zpacs-$name --config $PROGRAMS/services/$name/$name.yaml"
+            printf 'environment=ZPACS_ADMIN="127.0.0.1:%s"\n' "${ADMIN[$name]}"
+            priority=$((priority + 10))
+        done
+        render_program nginx 90 "$PROGRAMS/scripts/run-nginx $RUN"
+    } | put "$RUN/supervisord.conf"
+}
+
+render_settings() { # for status and down, without the environment of up
+    local name value
+    for name in BIND HTTP_PORT DICOM_PORT AET HOSTS; do
+        case $name in HTTP_PORT) value=$PORT ;; *) value=${!name} ;; esac
+        printf 'ZPACS_%s=%s\n' "$name" "$value"
+    done | put "$RUN/settings"
+}
+
+render_endpoints() {
+    printf '{"http": "%s", "dicom": {"host": "%s", "port": %s, "aet": "%s"}, "token": "%s"}\n' \
+        "$WEB" "$(tr -d '[]' <<<"$REACH")" "$DICOM_PORT" "$AET" "$(secret token)" | put "$RUN/endpoints.json"
+}
+
+stack_render() {
+    secret_make "$RUN/token"
+    secret_make "$RUN/gate"
+    render_nginx
+    render_supervisor
+    render_settings
+    run_as_service "$PROGRAMS/build/release/bin/zpacs-cli" keys "${SERVICES[@]}" cli >/dev/null ||
+        die 'the keys of the services could not be made'
+    run_as_service "$PROGRAMS/scripts/run-nginx" "$RUN" -t -q >/dev/null || die 'nginx refuses its configuration'
+}
+
+# ---- the processes ------------------------------------------------------------------------------
+
+control() { run_as_service supervisorctl -c "$RUN/supervisord.conf" "$@"; }
+
+healthy() { # NAME
+    local url=$WEB/healthz
+    [ "$1" = nginx ] || url=http://127.0.0.1:${ADMIN[$1]}/healthz
+    curl -fsS --noproxy '*' --max-time 3 -o /dev/null "$url" 2>/dev/null
+}
+
+# supervisord gets the lock as descriptor 3: it keeps it as long as it lives, its children do not.
+stack_start() {
+    local -a ports=()
+    if [ "$DICOM_PORT" -lt 1024 ] || [ "$PORT" -lt 1024 ]; then
+        ports=("--inh-caps=-all,+net_bind_service" "--ambient-caps=-all,+net_bind_service")
+    fi
+    local -a user=()
+    if [ -n "$AS_ROOT" ]; then
+        user=(setpriv --reuid="$SERVICE_USER" --regid="$SERVICE_USER" --init-groups --no-new-privs "${ports[@]}")
+    fi
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME="$RUN" TMPDIR="$RUN" \
+        ZPACS_DATA="$DATA" ZPACS_KEYS="$KEYS" ZPACS_BIND="$BIND" ZPACS_AET="$AET" \
+        ZPACS_DICOM_PORT="$DICOM_PORT" ZPACS_HTTP_PORT="$PORT" \
+        ZPACS_DICOMWEB_ADDRESS="127.0.0.1:$PORT_DICOMWEB" ZPACS_STOW_ADDRESS="127.0.0.1:$PORT_STOW" \
+        ZPACS_GATE_SECRET_FILE="$RUN/gate" \
+        ${ZPACS_LOG_LEVEL:+ZPACS_LOG_LEVEL="$ZPACS_LOG_LEVEL"} \
+        setsid "${user[@]}" sh -c 'exec "$@" </dev/null >"$0" 2>&1' "$LOGS/supervisord.out" \
+        /usr/bin/supervisord -c "$RUN/supervisord.conf" &
+    SUPERVISORD=$!
+}
+
+stack_wait() { # SECONDS: until all are healthy; fails with what is not
+    local end=$((SECONDS + $1)) name waiting
+    while :; do
+        waiting=
+        for name in "${SERVICES[@]}" nginx; do healthy "$name" || waiting+=" $name"; done
+        [ -n "$waiting" ] || return 0
+        kill -0 "$SUPERVISORD" 2>/dev/null || { WAITING=" supervisord"; return 1; }
+        [ $SECONDS -lt "$end" ] || { WAITING=$waiting; return 1; }
+        sleep 0.2
+    done
+}
+
+stack_addresses() {
+    say ''
+    say "  Open       $WEB/start?token=$(secret token)"
+    say "  DICOMweb   $WEB/dicom-web/     (Authorization: Bearer, the token above)"
+    say "  DICOM      $REACH port $DICOM_PORT, AE title $AET"
+    say "  Data       $DATA"
+    say "  Programs   $RUN/endpoints.json"
+    say ''
+}
+
+stack_up() {
+    local detach=
+    case ${1:-} in
+    '') ;;
+    --detach | -d) detach=1 ;;
+    *) die "up: unknown option '$1'" ;;
+    esac
+    if stack_is_running; then
+        say "zpacs is running on $DATA already; nothing was changed."
+        stack_addresses
+        return 0
+    fi
+    install_packages runtime build
+    build_all
+    stack_folders
+    run_as_service touch "$RUN/lock"
+    exec 3<"$RUN/lock"
+    flock --nonblock 3 || die "another 'up' on $DATA is under way"
+    stack_programs
+    stack_render
+    say "Starting on $DATA"
+    stack_start
+    exec 3>&-
+    trap 'say ""; stack_down; exit 130' INT TERM
+    if ! stack_wait "${ZPACS_START_SECONDS:-60}"; then
+        for name in $WAITING; do
+            printf '%s is not healthy; the end of its log:\n' "$name" >&2
+            tail -n 5 "$LOGS/$name.log" "$LOGS/$name.out" 2>/dev/null >&2 || true
+        done
+        stack_down
+        die "start failed:$WAITING; logs are in $LOGS"
+    fi
+    render_endpoints
+    stack_addresses
+    if [ -n "$detach" ]; then
+        trap - INT TERM
+        say "It runs in the background: 'zpacs status', 'zpacs logs', 'zpacs down'."
+        return 0
+    fi
+    say 'Ctrl-C ends it.'
+    wait "$SUPERVISORD" || true
+}
+
+stack_down() {
+    if ! stack_is_running; then
+        say "zpacs is not running on $DATA."
+        return 0
+    fi
+    say 'Ending zpacs ...'
+    control shutdown >/dev/null 2>&1 || run_as_service sh -c 'kill -TERM "$(cat "$1")"' kill "$RUN/supervisord.pid"
+    flock --timeout 60 --shared "$RUN/lock" true || die 'it did not end within 60 s; see zpacs logs supervisord'
+    run_as_service rm -f "$RUN/endpoints.json" "$RUN/settings"
+    say 'Ended.'
+}
+
+stack_status() {
+    if ! stack_is_running; then
+        say "zpacs is not running on $DATA."
+        return 3
+    fi
+    local name state rest bad=0
+    while read -r name state rest; do
+        if healthy "$name"; then rest+=', healthy'; else rest+=', NOT healthy'; bad=1; fi
+        printf '  %-10s %-9s %s\n' "$name" "$state" "$rest"
+    done < <(control status || true)
+    printf '  %s\n' "$(curl -fsS --noproxy '*' --max-time 5 -H "Authorization: Bearer $(secret token)" \
+        "$WEB/api/system" 2>/dev/null || echo 'no figures: /api/system does not answer')"
+    stack_addresses
+    return $bad
+}
+
+stack_logs() {
+    local follow=
+    if [ "${1:-}" = -f ]; then follow=1; shift; fi
+    local -a files=("$LOGS/${1:-*}.log")
+    [ $# -gt 0 ] || mapfile -t files < <(ls "$LOGS"/*.log)
+    [ -r "${files[0]}" ] || die "no log '${1:-}' in $LOGS"
+    run_as_service tail -n 200 ${follow:+-F} "${files[@]}"
+}
