@@ -63,6 +63,14 @@ void sha256_update(sha256_t *hash, const void *bytes, size_t length)
         must(EVP_DigestUpdate(hash->context, bytes, length));
 }
 
+void sha256_peek(const sha256_t *hash, uint8_t out_digest[SHA256_SIZE])
+{
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+    must(copy != NULL && EVP_MD_CTX_copy_ex(copy, hash->context));
+    must(EVP_DigestFinal_ex(copy, out_digest, NULL));
+    EVP_MD_CTX_free(copy);
+}
+
 void sha256_finish(sha256_t *hash, uint8_t out_digest[SHA256_SIZE])
 {
     must(EVP_DigestFinal_ex(hash->context, out_digest, NULL));

@@ -12,7 +12,9 @@ typedef struct pack_pool pack_pool_t;
 
 /*
  * Takes over the packs in open/ that nobody holds (a dead process left them): recovers and seals
- * them. taken_over (may be NULL) is told each pack and its durable end, to have it indexed.
+ * them. taken_over (may be NULL) is told each pack that holds records and its durable end, to have
+ * it indexed; a durable end of 0 is an alarm: the pack could not be recovered (it is left in open/)
+ * or has no valid header (it was moved to quarantine/).
  */
 status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
                         void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
@@ -20,7 +22,11 @@ status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
 
 status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer);
 
-/* Gives back, or seals when full or dead. *writer becomes NULL. */
+/*
+ * Gives back: what another process has written through the descriptor meanwhile is recovered, a
+ * record in progress is cut off. Seals a full pack, and one in which damage was found; closes a
+ * dead one, which the next start recovers. *writer becomes NULL.
+ */
 void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer);
 
 /* Seals what has been idle for PACK_SEAL_IDLE_MS; call it every minute or so. */

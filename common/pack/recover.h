@@ -8,6 +8,7 @@ typedef struct {
     uint64_t records;
     uint64_t durable_offset;  /* end of the last valid record */
     uint64_t torn_bytes;      /* cut off behind it */
+    uint64_t last_sequence;   /* of the last valid record; 0: none */
     uint64_t quarantined;     /* damaged ranges that lie between valid records, left in place */
 } pack_recovery_t;
 

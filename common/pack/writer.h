@@ -25,17 +25,26 @@ typedef struct pack_writer pack_writer_t;
 status_t pack_writer_create(const char *data_folder, pack_writer_t **out_writer);
 
 /* Takes an existing open pack of this data folder that nobody holds: locks, recovers, goes on at
- * its end. Fails: BUSY (locked), NOT_FOUND, INVALID (not a pack). */
+ * its end. Fails: BUSY (locked), NOT_FOUND, INVALID (not a pack: it was moved to quarantine). */
 status_t pack_writer_open(const char *data_folder, const ulid_t *pack, pack_writer_t **out_writer);
 
 /* Goes on with a descriptor that came from its owner (already locked and recovered): no file names
  * are touched. The writer owns fd. */
 status_t pack_writer_adopt(int fd, pack_writer_t **out_writer);
 
+/*
+ * Takes note of what another process has written through the same descriptor (it adopted it, and
+ * is gone): recovers from the durable offset on. out_quarantined (may be NULL) is told the number
+ * of damaged ranges. Fails: UNAVAILABLE, INVALID; then the writer is dead.
+ */
+status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
+                             uint64_t *out_quarantined);
+
 int pack_writer_fd(const pack_writer_t *writer); /* borrowed, to be passed on */
 ulid_t pack_writer_pack(const pack_writer_t *writer);
 uint64_t pack_writer_durable_offset(const pack_writer_t *writer); /* end of the last commit */
 bool pack_writer_is_full(const pack_writer_t *writer);            /* to be sealed after this lease */
+bool pack_writer_is_dead(const pack_writer_t *writer);            /* a write or a sync has failed */
 
 /*
  * Starts a record. provenance_room: bytes to keep free for the provenance that commit brings; more
@@ -43,7 +52,8 @@ bool pack_writer_is_full(const pack_writer_t *writer);            /* to be seale
  */
 status_t pack_writer_begin(pack_writer_t *writer, pack_record_type_t type, size_t provenance_room);
 
-/* Appends bytes of the dataset; they are hashed on the way. Fails: UNAVAILABLE (disk; then abort). */
+/* Appends bytes of the dataset; they are hashed on the way. Fails: UNAVAILABLE (disk: the writer is
+ * dead), TOO_LARGE (over PACK_DATASET_MAX; then abort). */
 status_t pack_writer_append(pack_writer_t *writer, const void *bytes, size_t length);
 
 /*

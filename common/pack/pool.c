@@ -1,0 +1,171 @@
+#include "pack/pool.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "pack/file.h"
+#include "pack/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { WAITING_MAX = 64 }; /* packs between two leases; one more seals the one that waited longest */
+
+typedef struct {
+    pack_writer_t *writer;
+    char *address;
+    int64_t since_ms;
+} waiting_t;
+
+struct pack_pool {
+    char *data_folder;
+    waiting_t waiting[WAITING_MAX];
+    size_t count;
+};
+
+/* ---- taking over what dead processes left ------------------------------------------------------ */
+
+typedef struct {
+    const char *data_folder;
+    void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable);
+    void *context;
+} take_over_t;
+
+static void tell(const take_over_t *task, const ulid_t *pack, uint64_t durable)
+{
+    if (task->taken_over)
+        task->taken_over(task->context, pack, durable);
+}
+
+/* One pack that cannot be recovered must not keep the others, and the service, from starting. */
+static status_t take_over(void *context, const ulid_t *pack, uint64_t size, bool is_open)
+{
+    const take_over_t *task = context;
+    pack_writer_t *writer = NULL;
+    (void)size, (void)is_open;
+    status_t status = pack_writer_open(task->data_folder, pack, &writer);
+    if (status == STATUS_BUSY || status == STATUS_NOT_FOUND)
+        return STATUS_OK; /* somebody's, or sealed meanwhile */
+    if (status != STATUS_OK) {
+        tell(task, pack, 0);
+        return STATUS_OK;
+    }
+    uint64_t durable = pack_writer_durable_offset(writer);
+    pack_writer_seal(task->data_folder, &writer); /* if it fails: once more at the next start */
+    if (durable > PACK_BLOCK_SIZE)
+        tell(task, pack, durable);
+    return STATUS_OK;
+}
+
+/* A process died while it made a pack. One that is alive holds the lock, or will notice. */
+static void remove_unborn(int folder_fd, const char *name)
+{
+    AUTO_CLOSE int fd = openat(folder_fd, name, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(folder_fd, name, 0);
+}
+
+static status_t remove_all_unborn(const char *data_folder)
+{
+    AUTO_FREE char *path = memory_format("%s/" PACK_FOLDER_OPEN, data_folder);
+    DIR *folder = opendir(path);
+    if (!folder)
+        return fail(STATUS_UNAVAILABLE, "cannot list open packs: %s", strerror(errno));
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        const char *dot = strchr(entry->d_name, '.');
+        if (dot && strcmp(dot, ".new") == 0)
+            remove_unborn(dirfd(folder), entry->d_name);
+    }
+    closedir(folder);
+    return STATUS_OK;
+}
+
+status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
+                        void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
+                        void *context)
+{
+    TRY(pack_folder_make(data_folder, PACK_FOLDER_OPEN));
+    TRY(remove_all_unborn(data_folder));
+    take_over_t task = {data_folder, taken_over, context};
+    pack_store_t *store = NULL;
+    TRY(pack_store_open(data_folder, &store));
+    status_t status = pack_store_list(store, false, take_over, &task);
+    pack_store_close(&store);
+    TRY(status);
+    pack_pool_t *pool = memory_allocate(sizeof *pool);
+    pool->data_folder = memory_copy_text(data_folder);
+    *out_pool = pool;
+    return STATUS_OK;
+}
+
+/* ---- leases ------------------------------------------------------------------------------------ */
+
+static pack_writer_t *take_waiting(pack_pool_t *pool, size_t index)
+{
+    pack_writer_t *writer = pool->waiting[index].writer;
+    free(pool->waiting[index].address);
+    pool->count--;
+    memmove(&pool->waiting[index], &pool->waiting[index + 1],
+            (pool->count - index) * sizeof *pool->waiting);
+    return writer;
+}
+
+/* A pack whose sealing fails stays in open/ unlocked: the next start takes it over. */
+static void seal_waiting(pack_pool_t *pool, size_t index)
+{
+    pack_writer_t *writer = take_waiting(pool, index);
+    pack_writer_seal(pool->data_folder, &writer);
+}
+
+status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer)
+{
+    for (size_t i = 0; i < pool->count; i++) {
+        if (strcmp(pool->waiting[i].address, address) == 0) {
+            *out_writer = take_waiting(pool, i);
+            return STATUS_OK;
+        }
+    }
+    return pack_writer_create(pool->data_folder, out_writer);
+}
+
+/* Those that wait are in the order of their return: the first has waited longest. */
+void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer)
+{
+    uint64_t quarantined = 0;
+    pack_writer_abort(*writer); /* refused when no record is in progress: then there is no need */
+    if (pack_writer_refresh(pool->data_folder, *writer, &quarantined) != STATUS_OK) {
+        pack_writer_close(writer);
+        return;
+    }
+    if (pack_writer_is_full(*writer) || quarantined > 0) {
+        pack_writer_seal(pool->data_folder, writer);
+        return;
+    }
+    if (pool->count == WAITING_MAX)
+        seal_waiting(pool, 0);
+    pool->waiting[pool->count++] =
+        (waiting_t){*writer, memory_copy_text(address), clock_monotonic_ms()};
+    *writer = NULL;
+}
+
+void pack_pool_tick(pack_pool_t *pool)
+{
+    int64_t long_ago = clock_monotonic_ms() - PACK_SEAL_IDLE_MS;
+    while (pool->count > 0 && pool->waiting[0].since_ms <= long_ago)
+        seal_waiting(pool, 0);
+}
+
+void pack_pool_close(pack_pool_t **pool)
+{
+    if (!*pool)
+        return;
+    while ((*pool)->count > 0)
+        seal_waiting(*pool, 0);
+    free((*pool)->data_folder);
+    free(*pool);
+    *pool = NULL;
+}

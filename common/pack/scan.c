@@ -1,0 +1,126 @@
+#include "pack/scan.h"
+
+#include "base/buffer.h"
+#include "base/memory.h"
+#include "pack/file.h"
+
+#include <string.h>
+
+enum { WINDOW_SIZE = PACK_CHUNK_SIZE, WINDOW_START = 64 * 1024 };
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Whether the block at offset, of which length bytes are in memory, starts a record. */
+static bool starts_record(const pack_identity_t *identity, uint64_t offset, const uint8_t *bytes,
+                          size_t length, uint64_t size, pack_record_t *out_record)
+{
+    return length >= PACK_RECORD_HEADER_SIZE && pack_has_record_magic(bytes) &&
+           pack_get_record_header(identity, offset, bytes, out_record) == STATUS_OK &&
+           out_record->next_offset <= size;
+}
+
+status_t pack_scan_next(int fd, const pack_identity_t *identity, uint64_t from, uint64_t size,
+                        pack_record_t *out_record)
+{
+    AUTO_FREE uint8_t *window = memory_allocate(WINDOW_SIZE);
+    pack_record_t record;
+    if (from < PACK_BLOCK_SIZE)
+        from = PACK_BLOCK_SIZE;
+    for (uint64_t at = from < size ? pack_align(from, PACK_BLOCK_SIZE) : size; at < size;) {
+        size_t length = (size_t)smaller(WINDOW_SIZE, size - at);
+        TRY(pack_file_read(fd, window, length, at));
+        for (size_t i = 0; i < length; i += PACK_BLOCK_SIZE) {
+            if (!starts_record(identity, at + i, window + i, length - i, size, &record))
+                continue;
+            *out_record = record;
+            return STATUS_OK;
+        }
+        at += length;
+    }
+    return fail(STATUS_NOT_FOUND, "no record behind %llu", (unsigned long long)from);
+}
+
+status_t pack_scan_last(int fd, const pack_identity_t *identity, uint64_t size,
+                        pack_record_t *out_record)
+{
+    AUTO_FREE uint8_t *window = memory_allocate(WINDOW_SIZE);
+    uint64_t window_size = WINDOW_START; /* most records are small: the first look finds them */
+    pack_record_t record;
+    uint64_t end = size % PACK_BLOCK_SIZE == 0 ? size : 0; /* records end on a boundary */
+    for (; end > PACK_BLOCK_SIZE; window_size = WINDOW_SIZE) {
+        uint64_t start = end - smaller(window_size, end - PACK_BLOCK_SIZE);
+        size_t length = (size_t)(end - start);
+        TRY(pack_file_read(fd, window, length, start));
+        for (size_t i = length; i >= PACK_BLOCK_SIZE; i -= PACK_BLOCK_SIZE) {
+            size_t at = i - PACK_BLOCK_SIZE;
+            if (!starts_record(identity, start + at, window + at, length - at, size, &record) ||
+                record.next_offset != size)
+                continue;
+            *out_record = record;
+            return STATUS_OK;
+        }
+        end = start;
+    }
+    return fail(STATUS_NOT_FOUND, "no record ends at %llu", (unsigned long long)size);
+}
+
+static status_t check_provenance(int fd, const pack_record_t *record)
+{
+    AUTO_FREE uint8_t *bytes = memory_allocate(record->provenance_length);
+    TRY(pack_file_read(fd, bytes, record->provenance_length, record->provenance_offset));
+    if (crypto_crc32(bytes, record->provenance_length) != record->provenance_crc32)
+        return fail(STATUS_INVALID, "provenance of the record at %llu is damaged",
+                    (unsigned long long)record->offset);
+    return STATUS_OK;
+}
+
+static status_t check_table(int fd, const pack_record_t *record, const buffer_t *digests)
+{
+    if (!record->table_offset)
+        return STATUS_OK;
+    AUTO_FREE uint8_t *table = memory_allocate(digests->length);
+    TRY(pack_file_read(fd, table, digests->length, record->table_offset));
+    if (crypto_crc32(table, digests->length) != record->table_crc32 ||
+        memcmp(table, digests->data, digests->length) != 0)
+        return fail(STATUS_INVALID, "digest table of the record at %llu is damaged",
+                    (unsigned long long)record->offset);
+    return STATUS_OK;
+}
+
+/* Hashes the dataset as a whole and, when it has a table, each chunk of it. */
+static status_t hash_dataset(int fd, const pack_record_t *record, sha256_t *hash,
+                             buffer_t *out_digests)
+{
+    AUTO_FREE uint8_t *chunk = memory_allocate(smaller(PACK_CHUNK_SIZE, record->dataset_length));
+    for (uint64_t done = 0; done < record->dataset_length;) {
+        size_t length = (size_t)smaller(PACK_CHUNK_SIZE, record->dataset_length - done);
+        TRY(pack_file_read(fd, chunk, length, record->dataset_offset + done));
+        sha256_update(hash, chunk, length);
+        if (record->table_offset) {
+            uint8_t digest[SHA256_SIZE];
+            crypto_sha256(chunk, length, digest);
+            buffer_append(out_digests, digest, sizeof digest);
+        }
+        done += length;
+    }
+    return STATUS_OK;
+}
+
+status_t pack_scan_check(int fd, const pack_record_t *record)
+{
+    TRY(check_provenance(fd, record));
+    AUTO_BUFFER digests = {0};
+    uint8_t digest[SHA256_SIZE];
+    sha256_t *hash = sha256_create();
+    status_t status = hash_dataset(fd, record, hash, &digests);
+    sha256_finish(hash, digest);
+    sha256_destroy(&hash);
+    TRY(status);
+    if (!crypto_equal(digest, record->dataset_sha256, SHA256_SIZE))
+        return fail(STATUS_INVALID, "dataset of the record at %llu is damaged",
+                    (unsigned long long)record->offset);
+    return check_table(fd, record, &digests);
+}

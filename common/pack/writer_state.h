@@ -1,0 +1,50 @@
+#ifndef ZPACS_PACK_WRITER_STATE_H
+#define ZPACS_PACK_WRITER_STATE_H
+
+#include "base/buffer.h"
+#include "pack/format.h"
+#include "pack/writer.h"
+
+/* What writer.c (records) and writer_file.c (files) share. Used by these two only. */
+
+typedef enum {
+    WRITER_IDLE,   /* between records: the file ends at durable */
+    WRITER_RECORD, /* a record is in progress */
+    WRITER_DEAD    /* a write or sync failed: nothing is trusted, nothing is retried */
+} writer_state_t;
+
+enum {
+    /* Header, largest provenance, a dataset of 1 MiB and padding: such a record is one pwrite. A
+     * multiple of PACK_BLOCK_SIZE, so that all writes of a large record start on a block. */
+    WRITER_BUFFER_SIZE = 1280 * 1024,
+};
+
+struct pack_writer {
+    int fd;
+    writer_state_t state;
+    pack_identity_t identity;
+    uint64_t durable;       /* end of the last commit; where the next record starts */
+    uint64_t last_sequence; /* of the last commit */
+
+    /* The record in progress: bytes [durable, written) are in the file, the rest in buffer. */
+    pack_record_type_t type;
+    uint64_t dataset_offset, dataset_length;
+    uint64_t written;
+    uint8_t *buffer; /* WRITER_BUFFER_SIZE bytes */
+    size_t buffered;
+    sha256_t *hash;       /* of the dataset */
+    sha256_t *chunk_hash; /* of the chunk in progress, from the second chunk on */
+    buffer_t table;       /* digests of the finished chunks; empty up to PACK_CHUNK_SIZE */
+
+    void *view; /* mapping of pack_writer_view, or NULL */
+    size_t view_length;
+};
+
+pack_writer_t *writer_make(int fd, const pack_identity_t *identity, uint64_t durable,
+                           uint64_t last_sequence);
+
+/* Cuts the record in progress off, as well as that still goes, and refuses everything from now on.
+ * Returns UNAVAILABLE with the reason that was there. */
+status_t writer_die(pack_writer_t *writer);
+
+#endif
