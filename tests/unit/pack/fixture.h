@@ -27,7 +27,7 @@ static char data_folder[64];
 static inline int make_data_folder(void **state)
 {
     (void)state;
-    strcpy(data_folder, "/tmp/zpacs-pack-XXXXXX");
+    snprintf(data_folder, sizeof data_folder, "%s/zpacs-pack-XXXXXX", P_tmpdir);
     return mkdtemp(data_folder) ? 0 : -1;
 }
 

@@ -1,0 +1,158 @@
+#include "fixture.h"
+
+#include "pack/pool.h"
+
+#include <sys/wait.h>
+
+typedef struct {
+    size_t packs, alarms;
+    uint64_t durable;
+    ulid_t pack;
+} told_t;
+
+static void remember(void *context, const ulid_t *pack, uint64_t durable)
+{
+    told_t *told = context;
+    *(durable ? &told->packs : &told->alarms) += 1;
+    told->durable = durable;
+    told->pack = *pack;
+}
+
+static void a_series_stays_together(void **state)
+{
+    (void)state;
+    pack_pool_t *pool;
+    pack_writer_t *a, *b, *again;
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    assert_ok(pack_pool_lease(pool, "192.0.2.1", &a));
+    assert_ok(pack_pool_lease(pool, "192.0.2.1", &b));
+    ulid_t pack_a = pack_writer_pack(a), pack_b = pack_writer_pack(b);
+    assert_string_not_equal(pack_a.text, pack_b.text);
+    put_record(a, 100, 1, 100);
+    put_record(b, 100, 1, 100);
+    pack_pool_return(pool, "192.0.2.1", &a);
+    assert_null(a);
+    pack_pool_return(pool, "192.0.2.2", &b);
+    pack_pool_tick(pool); /* nothing has been idle for long */
+    assert_ok(pack_pool_lease(pool, "192.0.2.2", &again));
+    assert_string_equal(pack_writer_pack(again).text, pack_b.text);
+    pack_pool_return(pool, "192.0.2.2", &again);
+    assert_ok(pack_pool_lease(pool, "192.0.2.1", &again));
+    assert_string_equal(pack_writer_pack(again).text, pack_a.text);
+    pack_pool_return(pool, "192.0.2.1", &again);
+    pack_pool_close(&pool);
+    assert_null(pool);
+
+    AUTO_FREE char *sealed = pack_path_sealed(data_folder, &pack_a);
+    assert_int_equal(access(sealed, F_OK), 0);
+}
+
+/* A record in progress is cut; what a child wrote through the descriptor counts. */
+static void a_lease_comes_back_with_what_a_child_wrote(void **state)
+{
+    (void)state;
+    pack_pool_t *pool;
+    pack_writer_t *writer, *adopted;
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    assert_ok(pack_pool_lease(pool, "a", &writer));
+    pid_t child = fork();
+    if (child == 0) {
+        uint8_t *bytes = make_bytes(5000000, 3);
+        if (pack_writer_adopt(dup(pack_writer_fd(writer)), &adopted) != STATUS_OK)
+            _exit(1);
+        put_record(adopted, 5000, 1, 5000);
+        put_record(adopted, 5000, 2, 5000);
+        if (pack_writer_begin(adopted, PACK_RECORD_INSTANCE, 100) != STATUS_OK ||
+            pack_writer_append(adopted, bytes, 5000000) != STATUS_OK)
+            _exit(2);
+        _exit(0); /* as if killed: part of the third record is in the file */
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_true(size_of(pack_writer_fd(writer)) > 1000000);
+    pack_pool_return(pool, "a", &writer);
+    assert_ok(pack_pool_lease(pool, "a", &writer));
+    pack_record_t third = put_record(writer, 10, 3, 10);
+    assert_int_equal(third.sequence, 3);
+    assert_int_equal(third.offset, 4096 + 2 * 8192);
+    pack_pool_return(pool, "a", &writer);
+    pack_pool_close(&pool);
+}
+
+static void takes_over_what_the_dead_left(void **state)
+{
+    (void)state;
+    pack_pool_t *pool, *other;
+    pack_writer_t *held, *left, *empty, *broken;
+    told_t told = {0};
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    assert_ok(pack_pool_lease(pool, "a", &held));
+    put_record(held, 100, 1, 100);
+    assert_ok(pack_writer_create(data_folder, &left));
+    pack_record_t record = put_record(left, 100, 1, 100);
+    overwrite(pack_writer_fd(left), record.next_offset, "torn", 4);
+    pack_writer_close(&left);
+    assert_ok(pack_writer_create(data_folder, &empty));
+    pack_writer_close(&empty);
+    assert_ok(pack_writer_create(data_folder, &broken));
+    ulid_t broken_pack = pack_writer_pack(broken);
+    assert_ok(pack_file_cut(pack_writer_fd(broken), 100));
+    pack_writer_close(&broken);
+    AUTO_FREE char *unborn = memory_format("%s/packs/open/01ARZ3NDEKTSV4RRFFQ69G5FAV.new",
+                                           data_folder);
+    close(open(unborn, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+
+    assert_ok(pack_pool_open(data_folder, &other, remember, &told));
+    assert_int_equal(told.packs, 1);
+    assert_int_equal(told.alarms, 1);
+    assert_int_not_equal(access(unborn, F_OK), 0);
+    AUTO_FREE char *sealed = pack_path_sealed(data_folder, &record.pack);
+    struct stat info;
+    assert_int_equal(stat(sealed, &info), 0);
+    assert_int_equal(info.st_size, record.next_offset);
+    AUTO_FREE char *quarantined =
+        memory_format("%s/quarantine/%s.pack", data_folder, broken_pack.text);
+    assert_int_equal(access(quarantined, F_OK), 0);
+    put_record(held, 100, 2, 100); /* nobody touched what is held */
+    pack_pool_return(pool, "a", &held);
+    pack_pool_close(&other);
+    pack_pool_close(&pool);
+}
+
+static void many_addresses_do_not_keep_many_packs_open(void **state)
+{
+    (void)state;
+    enum { ADDRESSES = 70 };
+    pack_pool_t *pool;
+    pack_store_t *store;
+    ulid_t first = {""};
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    for (uint32_t i = 0; i < ADDRESSES; i++) {
+        pack_writer_t *writer;
+        AUTO_FREE char *address = memory_format("192.0.2.%u", i);
+        assert_ok(pack_pool_lease(pool, address, &writer));
+        put_record(writer, 100, i, 100);
+        if (i == 0)
+            first = pack_writer_pack(writer);
+        pack_pool_return(pool, address, &writer);
+    }
+    AUTO_FREE char *sealed = pack_path_sealed(data_folder, &first);
+    assert_int_equal(access(sealed, F_OK), 0);
+    assert_ok(pack_store_open(data_folder, &store));
+    pack_store_close(&store);
+    pack_pool_close(&pool);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_data_folder, remove_data_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_series_stays_together),
+        TEST(a_lease_comes_back_with_what_a_child_wrote),
+        TEST(takes_over_what_the_dead_left),
+        TEST(many_addresses_do_not_keep_many_packs_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
