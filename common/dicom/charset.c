@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* clang-format off */
 /* Coded character sets; the order of codec_names. */
 typedef enum {
     SET_NONE, /* nothing is designated */
@@ -54,6 +55,7 @@ static const struct {
     {"GB18030", SET_GB18030, SET_GB18030}, {"GBK", SET_GBK, SET_GBK},
 };
 
+
 /* Escape sequences without their ESC.                             PS3.3 tables C.12-3 and C.12-4 */
 static const struct {
     const char *bytes;
@@ -68,6 +70,7 @@ static const struct {
     {"$)A", true, SET_GB2312},   {"$B", false, SET_JISX0208},  {"$@", false, SET_JISX0208},
     {"$(D", false, SET_JISX0212},
 };
+/* clang-format on */
 
 struct dicom_charset {
     set_t g0, g1;  /* before any escape sequence, and after a delimiter */
@@ -159,7 +162,8 @@ static void convert(dicom_charset_t *charset, set_t set, const uint8_t *text, si
     }
 }
 
-/* A well-formed sequence of UTF-8 at text: its bytes, or 0.                 Unicode 15, table 3-7 */
+/* A well-formed sequence of UTF-8 at text: its bytes, or 0.                 Unicode 15, table 3-7
+ */
 static size_t utf8_sequence(const uint8_t *text, size_t left)
 {
     uint8_t c = text[0];
@@ -257,15 +261,16 @@ static size_t follow_escape(const uint8_t *text, size_t left, set_t *g0, set_t *
     return 0;
 }
 
-/* Where the designations of value 1 become active again.                       PS3.3 C.12.1.1.2.1 */
+/* Where the designations of value 1 become active again.                       PS3.3 C.12.1.1.2.1
+ */
 static bool is_delimiter(uint8_t c, bool multi_valued, bool name)
 {
     return c == '\r' || c == '\n' || c == '\f' || c == '\t' || (multi_valued && c == '\\') ||
            (name && (c == '^' || c == '='));
 }
 
-static void decode_2022(dicom_charset_t *charset, bool multi_valued, bool name,
-                        const uint8_t *text, size_t length, buffer_t *out)
+static void decode_2022(dicom_charset_t *charset, bool multi_valued, bool name, const uint8_t *text,
+                        size_t length, buffer_t *out)
 {
     set_t g0 = charset->g0, g1 = charset->g1;
     for (size_t i = 0; i < length;) {
@@ -301,7 +306,8 @@ static void decode_2022(dicom_charset_t *charset, bool multi_valued, bool name,
     }
 }
 
-/* VRs that Specific Character Set speaks of.                                          PS3.5 6.1.2.2 */
+/* VRs that Specific Character Set speaks of.                                          PS3.5 6.1.2.2
+ */
 static bool uses_charset(uint16_t vr)
 {
     return vr == DICOM_VR('P', 'N') || vr == DICOM_VR('L', 'O') || vr == DICOM_VR('S', 'H') ||
@@ -322,8 +328,8 @@ void dicom_charset_decode(dicom_charset_t *charset, uint16_t vr, const uint8_t *
     } else if (charset->g0 == SET_GB18030 || charset->g0 == SET_GBK) {
         convert(charset, charset->g0, text, length, out_utf8);
     } else {
-        bool single = vr == DICOM_VR('S', 'T') || vr == DICOM_VR('L', 'T') ||
-                      vr == DICOM_VR('U', 'T');
+        bool single =
+            vr == DICOM_VR('S', 'T') || vr == DICOM_VR('L', 'T') || vr == DICOM_VR('U', 'T');
         decode_2022(charset, !single, vr == DICOM_VR('P', 'N'), text, length, out_utf8);
     }
 }

@@ -6,7 +6,7 @@
 
 /* What scripts/make-dictionary writes and dictionary.c reads; nobody else includes it. */
 typedef struct {
-    uint16_t group_low, group_high;     /* only groups of the parity of group_low */
+    uint16_t group_low, group_high; /* only groups of the parity of group_low */
     uint16_t element_low, element_high;
     dicom_attribute_t row; /* its tag is the range's first */
 } dicom_range_t;

@@ -86,8 +86,8 @@ status_t dicom_file_open(const uint8_t *head, size_t length, dicom_file_t *out_f
     }
     TRY(read_meta(head, length, begin, &file));
     if (!file.transfer_syntax_uid[0]) {
-        const char *guess = dicom_transfer_syntax_guess(head + file.dataset_offset,
-                                                        length - file.dataset_offset);
+        const char *guess =
+            dicom_transfer_syntax_guess(head + file.dataset_offset, length - file.dataset_offset);
         if (!guess)
             return fail(STATUS_INVALID, begin || file.has_meta
                                             ? "no transfer syntax and no known one by its bytes"
@@ -99,7 +99,7 @@ status_t dicom_file_open(const uint8_t *head, size_t length, dicom_file_t *out_f
     return STATUS_OK;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void append_uint16(buffer_t *out, uint16_t value)
 {

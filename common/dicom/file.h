@@ -37,7 +37,8 @@ typedef struct {
 status_t dicom_file_open(const uint8_t *head, size_t length, dicom_file_t *out_file);
 
 /*
- * Appends 128 zero bytes, "DICM" and a rebuilt file meta group.              PS3.10 7.1, table 7.1-1
+ * Appends 128 zero bytes, "DICM" and a rebuilt file meta group.              PS3.10 7.1,
+ * table 7.1-1
  */
 void dicom_file_write_head(buffer_t *out, const char *sop_class_uid, const char *sop_instance_uid,
                            const char *transfer_syntax_uid, const char *source_ae_title);

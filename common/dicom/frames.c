@@ -13,7 +13,7 @@ typedef struct {
     dicom_token_t pixels, offsets, lengths; /* value NULL when missing */
 } image_t;
 
-/* ---- attributes ------------------------------------------------------------------------------- */
+/* ---- attributes ----------------------------------------------------------------------------- */
 
 static uint32_t number_from_us(const dicom_token_t *token)
 {
@@ -86,7 +86,7 @@ static status_t read_image(const uint8_t *dataset, size_t length,
         else if (token.depth == 0 && token.kind <= DICOM_TOKEN_ENCAPSULATED)
             take_attribute(&image, &token);
     }
-    if (!image.pixels.value)
+    if (!image.pixels.value || (!image.pixels.length && !image.pixels.cut))
         return fail(STATUS_NOT_FOUND, "the instance has no pixel data");
     if (!image.frame_count)
         image.frame_count = 1;
@@ -96,17 +96,17 @@ static status_t read_image(const uint8_t *dataset, size_t length,
     return STATUS_OK;
 }
 
-/* ---- native ----------------------------------------------------------------------------------- */
+/* ---- native --------------------------------------------------------------------------------- */
 
 static status_t locate_native(const image_t *image, dicom_frames_t *frames)
 {
     if (!image->rows || !image->columns || !image->samples_per_pixel || !image->bits_allocated)
         return fail(STATUS_INVALID,
                     "Rows, Columns, Samples per Pixel or Bits Allocated is missing or not a US");
-    /* four factors below 2^16: the product and the bits of all frames stay below 2^64 with a look */
-    uint64_t samples = image->subsampled && image->samples_per_pixel == 3
-                           ? 2
-                           : image->samples_per_pixel;
+    /* four factors below 2^16: the product and the bits of all frames stay below 2^64 with a look
+     */
+    uint64_t samples =
+        image->subsampled && image->samples_per_pixel == 3 ? 2 : image->samples_per_pixel;
     uint64_t bits = (uint64_t)image->rows * image->columns, total;
     if (__builtin_mul_overflow(bits, samples * image->bits_allocated, &bits) ||
         __builtin_mul_overflow(bits, (uint64_t)image->frame_count, &total))
@@ -128,9 +128,10 @@ static status_t locate_native(const image_t *image, dicom_frames_t *frames)
     return STATUS_OK;
 }
 
-/* ---- encapsulated ----------------------------------------------------------------------------- */
+/* ---- encapsulated --------------------------------------------------------------------------- */
 
-/* All fragments but the offset table, which comes first.                                PS3.5 A.4 */
+/* All fragments but the offset table, which comes first.                                PS3.5 A.4
+ */
 static status_t collect_fragments(const dicom_token_t *pixels, dicom_frames_t *frames,
                                   const uint8_t **out_table, size_t *out_table_length)
 {
@@ -149,8 +150,8 @@ static status_t collect_fragments(const dicom_token_t *pixels, dicom_frames_t *f
             capacity = capacity ? 2 * capacity : 16;
             frames->spans = memory_resize(frames->spans, capacity * sizeof *frames->spans);
         }
-        frames->spans[frames->span_count++] = (dicom_span_t){
-            pixels->value_offset + (uint64_t)(fragment - pixels->value), length};
+        frames->spans[frames->span_count++] =
+            (dicom_span_t){pixels->value_offset + (uint64_t)(fragment - pixels->value), length};
     }
     return STATUS_OK;
 }
@@ -179,7 +180,8 @@ static bool group_by_offsets(dicom_frames_t *frames, const uint8_t *table, size_
     return true;
 }
 
-/* Extended Offset Table Lengths: the bytes of a frame without the padding.       PS3.3 C.7.6.3.1.8 */
+/* Extended Offset Table Lengths: the bytes of a frame without the padding.       PS3.3 C.7.6.3.1.8
+ */
 static void trim_to_lengths(dicom_frames_t *frames, const dicom_token_t *lengths)
 {
     if (!lengths->value || lengths->length != 8 * (size_t)frames->frame_count ||

@@ -11,8 +11,9 @@
  * Where each frame's bytes lie in a dataset.        PS3.5 8, A.4; PS3.3 C.7.6.3; PS3.18 10.4.1.1.6
  *
  * Native frames are frame_bits apart; 1-bit frames are packed: the first bit of frame i (from 0) is
- * bit (i * frame_bits) % 8 of the first byte of its span, counted from the lowest. An encapsulated frame is a run of fragments: by the Extended or Basic Offset Table,
- * else one fragment per frame, else (one frame) all of them, else by the codec's end marker.
+ * bit (i * frame_bits) % 8 of the first byte of its span, counted from the lowest. An encapsulated
+ * frame is a run of fragments: by the Extended or Basic Offset Table, else one fragment per frame,
+ * else (one frame) all of them, else by the codec's end marker.
  */
 typedef struct {
     uint64_t offset; /* of the first byte from the start of the dataset */
@@ -27,8 +28,8 @@ typedef struct {
     uint64_t frame_bits;         /* native: bits of one frame */
     uint64_t pixel_value_offset; /* native: of frame 0, so that a prefix of the dataset suffices to
                                     know where each frame would lie */
-    dicom_span_t *spans;    /* native: one per frame; encapsulated: all fragments in order */
-    uint32_t *frame_first;  /* encapsulated: frame i is spans[frame_first[i] .. frame_first[i+1]) */
+    dicom_span_t *spans;         /* native: one per frame; encapsulated: all fragments in order */
+    uint32_t *frame_first; /* encapsulated: frame i is spans[frame_first[i] .. frame_first[i+1]) */
     uint32_t span_count;
 } dicom_frames_t;
 

@@ -36,7 +36,8 @@ static char *uid_member(dicom_instance_t *instance, const uid_row_t *row)
 
 /*
  * PS3.5 9.1 has digits and full stops only. De-identifiers put hashes in hexadecimal into UIDs, and
- * such studies are stored all over; letters do no harm, since a UID never becomes a path or a query.
+ * such studies are stored all over; letters do no harm, since a UID never becomes a path or a
+ * query.
  */
 static bool is_uid_like(const char *text)
 {

@@ -43,7 +43,7 @@ typedef struct {
     level_t levels[DICOM_NESTING_MAX + 1];
 } writer_t;
 
-/* ---- objects and their keys ------------------------------------------------------------------- */
+/* ---- objects and their keys ----------------------------------------------------------------- */
 
 static void object_begin(writer_t *writer, unsigned depth)
 {
@@ -104,8 +104,8 @@ static void key_begin(writer_t *writer, uint32_t tag, uint16_t vr)
     level->any = true;
     if (writer->entry_count == writer->entry_capacity) {
         writer->entry_capacity = writer->entry_capacity ? 2 * writer->entry_capacity : 256;
-        writer->entries = memory_resize(writer->entries,
-                                        writer->entry_capacity * sizeof *writer->entries);
+        writer->entries =
+            memory_resize(writer->entries, writer->entry_capacity * sizeof *writer->entries);
     }
     writer->entries[writer->entry_count++] = (entry_t){tag, writer->out->length, 0};
     char text[] = "\"GGGGEEEE\":{\"vr\":\"XX\"";
@@ -122,7 +122,7 @@ static void key_end(writer_t *writer, size_t entry)
     writer->entries[entry].end = writer->out->length;
 }
 
-/* ---- what an element depends on --------------------------------------------------------------- */
+/* ---- what an element depends on ------------------------------------------------------------- */
 
 /* The top-level Pixel Representation when it lies behind what depends on it. */
 static int find_sign(const writer_t *writer)
@@ -147,8 +147,7 @@ static bool is_signed(writer_t *writer)
 /* The VR to write: PS3.6 leaves some to other attributes when the stream does not tell. */
 static uint16_t choose_vr(writer_t *writer, const dicom_token_t *token)
 {
-    if (!token->implicit_vr ||
-        (token->vr != DICOM_VR('U', 'S') && token->vr != DICOM_VR('O', 'W')))
+    if (!token->implicit_vr || (token->vr != DICOM_VR('U', 'S') && token->vr != DICOM_VR('O', 'W')))
         return token->vr;
     const dicom_attribute_t *row = dicom_dictionary_by_tag(token->tag);
     if (row && row->choice == DICOM_CHOICE_US_SS && is_signed(writer))
@@ -179,7 +178,7 @@ static void note(writer_t *writer, const dicom_token_t *token)
     }
 }
 
-/* ---- elements --------------------------------------------------------------------------------- */
+/* ---- elements ------------------------------------------------------------------------------- */
 
 static bool is_pixel_data(const dicom_token_t *token)
 {

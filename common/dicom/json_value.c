@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- forms ------------------------------------------------------------------------------------ */
+/* ---- forms ---------------------------------------------------------------------------------- */
 
+/* clang-format off */
 dicom_form_t dicom_json_form(uint16_t vr)
 {
     switch (vr) {
@@ -47,7 +48,9 @@ unsigned dicom_json_unit(uint16_t vr)
     }
 }
 
-/* ---- strings ---------------------------------------------------------------------------------- */
+/* clang-format on */
+
+/* ---- strings -------------------------------------------------------------------------------- */
 
 static bool needs_escape(uint8_t c)
 {
@@ -140,7 +143,7 @@ static bool append_name(buffer_t *out, slice_t name)
     return any;
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------- */
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 static size_t digits(const uint8_t *text, size_t length)
 {
@@ -228,12 +231,17 @@ static void append_int64(buffer_t *out, int64_t value)
 static void append_double(buffer_t *out, double value, bool single)
 {
     if (!isfinite(value)) { /* JSON has no such numbers */
-        buffer_append_text(out, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\""
-                                                                     : "\"-Infinity\"");
+        buffer_append_text(out, isnan(value) ? "\"NaN\""
+                                : value > 0  ? "\"Infinity\""
+                                             : "\"-Infinity\"");
         return;
     }
     if (fabs(value) < 1e15 && value == (double)(int64_t)value && !(value == 0 && signbit(value))) {
         append_int64(out, (int64_t)value);
+        return;
+    }
+    if (value == 0) {
+        buffer_append_text(out, "-0.0");
         return;
     }
     char text[32];
@@ -319,7 +327,7 @@ static void append_numbers(buffer_t *out, const dicom_token_t *token, uint16_t v
     buffer_append_byte(out, ']');
 }
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 static bool is_plain_ascii(const uint8_t *text, size_t length)
 {
@@ -389,7 +397,7 @@ void dicom_json_values(buffer_t *out, const dicom_token_t *token, uint16_t vr,
         out->length = start;
 }
 
-/* ---- base64 ----------------------------------------------------------------------------------- */
+/* ---- base64 --------------------------------------------------------------------------------- */
 
 static void append_base64(buffer_t *out, const uint8_t *bytes, size_t length)
 {

@@ -7,11 +7,11 @@
 
 /* How a VR's values are written in JSON.                                 PS3.18 table F.2.3-1 */
 typedef enum {
-    DICOM_FORM_TEXT,   /* strings, backslash separated */
-    DICOM_FORM_WHOLE,  /* one string: a backslash is a character */
-    DICOM_FORM_NAME,   /* PN */
-    DICOM_FORM_DECIMAL,/* DS, IS */
-    DICOM_FORM_NUMBER, /* US ... FD, AT */
+    DICOM_FORM_TEXT,    /* strings, backslash separated */
+    DICOM_FORM_WHOLE,   /* one string: a backslash is a character */
+    DICOM_FORM_NAME,    /* PN */
+    DICOM_FORM_DECIMAL, /* DS, IS */
+    DICOM_FORM_NUMBER,  /* US ... FD, AT */
     DICOM_FORM_BINARY
 } dicom_form_t;
 

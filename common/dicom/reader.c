@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-#define TAG_ITEM           DICOM_TAG(0xFFFE, 0xE000)
-#define TAG_ITEM_END       DICOM_TAG(0xFFFE, 0xE00D)
-#define TAG_SEQUENCE_END   DICOM_TAG(0xFFFE, 0xE0DD)
-#define TAG_PIXEL_DATA     DICOM_TAG(0x7FE0, 0x0010)
-#define UNDEFINED          0xFFFFFFFFu
-#define OPEN_MAX           (2 * DICOM_NESTING_MAX)
+#define TAG_ITEM         DICOM_TAG(0xFFFE, 0xE000)
+#define TAG_ITEM_END     DICOM_TAG(0xFFFE, 0xE00D)
+#define TAG_SEQUENCE_END DICOM_TAG(0xFFFE, 0xE0DD)
+#define TAG_PIXEL_DATA   DICOM_TAG(0x7FE0, 0x0010)
+#define UNDEFINED        0xFFFFFFFFu
+#define OPEN_MAX         (2 * DICOM_NESTING_MAX)
 
 /* An element's header as it stands in the stream. */
 typedef struct {
@@ -46,6 +46,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the host is little en
 
 typedef enum { VR_UNKNOWN, VR_SHORT, VR_LONG } vr_form_t;
 
+/* clang-format off */
 /* How the length is written.                                   PS3.5 7.1.2, tables 7.1-1 and 7.1-2 */
 static vr_form_t vr_form(uint16_t vr)
 {
@@ -69,6 +70,8 @@ static vr_form_t vr_form(uint16_t vr)
     }
 }
 
+/* clang-format on */
+
 bool dicom_vr_is_known(uint16_t vr)
 {
     return vr_form(vr) != VR_UNKNOWN;
@@ -84,7 +87,7 @@ static bool is_printable(uint8_t c)
     return c >= 0x20 && c <= 0x7E;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /* A dataset said to be implicit whose first element cannot be, but is an explicit one. */
 static bool is_explicit_after_all(const uint8_t *bytes, size_t length)
@@ -228,7 +231,8 @@ static status_t read_fragments(dicom_reader_t *reader, const header_t *header, d
     return STATUS_OK;
 }
 
-/* Length and VR of the element at position; at least 8 bytes are there.        PS3.5 7.1.2, 7.1.3 */
+/* Length and VR of the element at position; at least 8 bytes are there.        PS3.5 7.1.2, 7.1.3
+ */
 static status_t read_header(const dicom_reader_t *reader, uint32_t tag, size_t limit,
                             header_t *header)
 {
@@ -419,8 +423,8 @@ static status_t step(dicom_reader_t *reader, dicom_token_t *token)
         reader->position = limit;
         return STATUS_NOT_FOUND;
     }
-    uint32_t tag = DICOM_TAG(dicom_uint16(at, reader->big_endian),
-                             dicom_uint16(at + 2, reader->big_endian));
+    uint32_t tag =
+        DICOM_TAG(dicom_uint16(at, reader->big_endian), dicom_uint16(at + 2, reader->big_endian));
     if (inside && !reader->open[reader->depth - 1].is_item && tag == TAG_ITEM) {
         size_t offset = reader->position;
         uint32_t length = dicom_uint32(at + 4, reader->big_endian);

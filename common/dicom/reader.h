@@ -39,14 +39,14 @@ typedef struct {
     uint32_t tag;
     uint16_t vr; /* from the stream, or the dictionary for implicit VR ('U','N' when unknown) */
     bool undefined_length;
-    bool big_endian;   /* of this value: UN of undefined length is implicit little (PS3.5 6.2.2) */
+    bool big_endian; /* of this value: UN of undefined length is implicit little (PS3.5 6.2.2) */
     const uint8_t *value;
-    size_t length;     /* bytes of value that are there; a sequence or item: 0 */
-    size_t offset;     /* of the element's tag from the start of the dataset */
+    size_t length; /* bytes of value that are there; a sequence or item: 0 */
+    size_t offset; /* of the element's tag from the start of the dataset */
     size_t value_offset;
-    unsigned depth;    /* items around it, 0: top level; an item's own tokens count the item */
-    bool implicit_vr;  /* vr is the dictionary's */
-    bool cut;          /* the value goes on behind the last byte */
+    unsigned depth;   /* items around it, 0: top level; an item's own tokens count the item */
+    bool implicit_vr; /* vr is the dictionary's */
+    bool cut;         /* the value goes on behind the last byte */
 } dicom_token_t;
 
 typedef struct {

@@ -5,6 +5,7 @@
 #define OCTETS "application/octet-stream"
 #define JPEG   "1.2.840.10008.1.2.4."
 
+/* clang-format off */
 /* Flags in the order of the struct: explicit VR, big endian, encapsulated, deflated, lossy. */
 static const dicom_transfer_syntax_t table[] = {
     /* uid                        name                                   ex be en df lo media type */
@@ -64,9 +65,10 @@ static const dicom_transfer_syntax_t table[] = {
     {"1.2.840.10008.1.20",        "Papyrus 3 Implicit VR Little Endian", 0, 0, 0, 0, 0, OCTETS},
     {NULL, NULL, 0, 0, 0, 0, 0, NULL},
 };
+/* clang-format on */
 
-static const dicom_transfer_syntax_t unknown = {"", "unknown, taken as encapsulated", 1, 0, 1, 0, 0,
-                                                OCTETS};
+static const dicom_transfer_syntax_t unknown = {
+    "", "unknown, taken as encapsulated", 1, 0, 1, 0, 0, OCTETS};
 
 const dicom_transfer_syntax_t *dicom_transfer_syntax_find(const char *uid)
 {

@@ -12,8 +12,8 @@ typedef struct {
     bool big_endian;
     bool encapsulated;
     bool deflated;
-    bool lossy;               /* may lose information */
-    const char *media_type;   /* of a frame: "image/jpeg", "application/octet-stream" when native */
+    bool lossy;             /* may lose information */
+    const char *media_type; /* of a frame: "image/jpeg", "application/octet-stream" when native */
 } dicom_transfer_syntax_t;
 
 #define DICOM_IMPLICIT_LITTLE "1.2.840.10008.1.2"
