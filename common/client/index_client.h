@@ -14,6 +14,7 @@ typedef struct index_client index_client_t;
 status_t index_client_open(const char *endpoint, const char *keys_folder, const char *caller_name,
                            index_client_t **out_client);
 void index_client_close(index_client_t **client);
+void index_client_set_trace(index_client_t *client, const char *trace_id); /* "" for none */
 
 status_t index_client_pack_appended(index_client_t *client, const char *pack, uint64_t durable_offset,
                                     uint64_t outcomes_from, int timeout_ms,

@@ -19,7 +19,10 @@ enum {
     WIRE_DEADLINE_DEFAULT_MS = 10000,
     WIRE_HEARTBEAT_MS = 2000,
     WIRE_HEARTBEAT_TIMEOUT_MS = 6000,
-    WIRE_HANDSHAKE_MS = 5000
+    WIRE_HANDSHAKE_MS = 5000,
+    WIRE_CONNECT_MS = 3000,         /* a call waits so long for a server that is starting */
+    WIRE_QUEUE_MAX = 4096,          /* requests that wait for a lane; then BUSY */
+    WIRE_QUEUE_BYTES_MAX = 64 * 1024 * 1024
 };
 
 /* ---- server ------------------------------------------------------------------------------- */
@@ -74,13 +77,17 @@ typedef struct wire_server wire_server_t;
 /* Binds, starts the lanes; the handlers run until stop. Fails: UNAVAILABLE (address), INVALID. */
 status_t wire_server_start(const wire_server_options_t *options, wire_server_t **out_server);
 
+/* The address as bound: the port that "tcp://127.0.0.1:*" found. */
+const char *wire_server_endpoint(const wire_server_t *server);
+
 /* Stops taking requests, lets those under way finish for drain_ms, then ends the lanes. */
 void wire_server_stop(wire_server_t **server, int drain_ms);
 
 /* ---- client ------------------------------------------------------------------------------- */
 
 /*
- * One caller's connection; for one thread. Connects to every address the endpoint's name resolves
+ * One caller's connection; for one thread. Opening does not wait for the server, nor need the
+ * server's <server_name>.pub be there yet; the caller's own key must be. Connects to every address the endpoint's name resolves
  * to and asks anew every few seconds.
  */
 typedef struct wire_client wire_client_t;
@@ -101,7 +108,9 @@ status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request
 
 /*
  * For a loop that must not wait (dimse's courier): send now, take replies when the descriptor is
- * readable (edge-triggered as ZMQ_FD is: call receive until it says BUSY).
+ * readable: call receive until it says BUSY. The descriptor wakes for expired requests too; every
+ * request that was sent is received once, at the latest EXPIRED after WIRE_DEADLINE_DEFAULT_MS.
+ * Call receive every second or so even if the descriptor is silent: it follows the server's name.
  * send fails: BUSY (window full, or nobody there yet). receive fails: BUSY (nothing there); its
  * out_status is the server's answer, and out_reply NULL unless that is OK.
  */
@@ -110,6 +119,9 @@ status_t wire_client_send(wire_client_t *client, const ProtobufCMessage *request
 status_t wire_client_receive(wire_client_t *client, uint64_t *out_request_id, status_t *out_status,
                              ProtobufCMessage **out_reply);
 int wire_client_fd(const wire_client_t *client);
+
+/* The trace id of the requests from here on, at most 64 bytes; "" for none. */
+void wire_client_set_trace(wire_client_t *client, const char *trace_id);
 
 /* ---- keys --------------------------------------------------------------------------------- */
 
