@@ -222,19 +222,24 @@ stack_addresses() {
 }
 
 stack_up() {
-    local detach=
-    case ${1:-} in
-    '') ;;
-    --detach | -d) detach=1 ;;
-    *) die "up: unknown option '$1'" ;;
-    esac
+    local detach='' build=1 name
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --detach | -d) detach=1 ;;
+        --no-build) build= ;; # the tests have built already
+        *) die "up: unknown option '$1'" ;;
+        esac
+        shift
+    done
     if stack_is_running; then
         say "zpacs is running on $DATA already; nothing was changed."
         stack_addresses
         return 0
     fi
-    install_packages runtime build
-    build_all
+    if [ -n "$build" ]; then
+        install_packages runtime build
+        build_all
+    fi
     stack_folders
     run_as_service touch "$RUN/lock"
     exec 3<"$RUN/lock"
