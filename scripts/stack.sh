@@ -246,6 +246,10 @@ stack_up() {
     flock --nonblock 3 || die "another 'up' on $DATA is under way"
     stack_programs
     stack_render
+    case $BIND in
+    127.* | ::1) ;;
+    *) say "NOTE: HTTP (not encrypted) and DICOM listen on $BIND, open to its network." ;;
+    esac
     say "Starting on $DATA"
     stack_start
     exec 3>&-
@@ -286,13 +290,15 @@ stack_status() {
         say "zpacs is not running on $DATA."
         return 3
     fi
-    local name state rest bad=0
+    local name state rest figures bad=0
     while read -r name state rest; do
         if healthy "$name"; then rest+=', healthy'; else rest+=', NOT healthy'; bad=1; fi
         printf '  %-10s %-9s %s\n' "$name" "$state" "$rest"
     done < <(control status || true)
-    printf '  %s\n' "$(curl -fsS --noproxy '*' --max-time 5 -H "Authorization: Bearer $(secret token)" \
-        "$WEB/api/system" 2>/dev/null || echo 'no figures: /api/system does not answer')"
+    # {"name":"zpacs",...,"patients":1,"studies":2,...}: the figures, without those of single sources
+    figures=$(curl -fsS --noproxy '*' --max-time 5 -H "Authorization: Bearer $(secret token)" "$WEB/api/system" 2>/dev/null |
+        sed 's/"sources":.*//' | tr ',' '\n' | sed -nE 's/^"([a-z_]+)":([0-9]+)$/\2 \1/p' | tr '_' ' ' | paste -sd, | sed 's/,/, /g') || true
+    printf '\n  %s\n' "${figures:-no figures: /api/system does not answer}"
     stack_addresses
     return $bad
 }
