@@ -41,7 +41,7 @@ LIBS.database := -lsqlite3
 LIBS.http     := -lcivetweb
 LIBS.wire     := -lczmq -lzmq
 LIBS.dcmtk    := -ldcmnet -ldcmdata -loflog -lofstd -lstdc++
-LIBS.dicomweb := -lz
+LIBS.dicomweb := -lz -ljansson
 LIBS.cli      := -larchive
 LIBS.dimse    := -lseccomp
 
@@ -146,6 +146,11 @@ else
 fuzz:
 	$(Q)$(MAKE) MODE=fuzz fuzz
 endif
+
+# tests/crash/<name>.c: drivers of the crash tests, over the packs
+$(B)/tests/crash/%: $(B)/obj/tests/crash/%.c.o $$(call archives,pack)
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,pack)
 
 # tests/<kind>/*.so: preloads that inject faults
 $(B)/tests/%.so: tests/%.c

@@ -22,6 +22,10 @@ typedef struct {
     char *index_endpoint;     /* "" means ipc://<data>/run/index.sock */
     int64_t threads, stow_threads;
     int64_t stow_max_bytes;   /* of one STOW-RS request */
+    char *public_url;         /* "https://pacs.example.org"; "": URLs are built from Host */
+    int64_t query_limit;      /* answers of a query that names no limit */
+    int64_t query_limit_max;  /* answers of any query */
+    int64_t metadata_cache_bytes, frame_cache_bytes;
 } dicomweb_config_t;
 
 typedef struct {
@@ -32,7 +36,27 @@ typedef struct {
         pthread_mutex_t lock;
         pack_pool_t *pool;
     } packs;
+    struct location_cache *locations; /* location.h */
+    struct metadata_cache *metadata;  /* metadata_cache.h */
+    struct frame_cache *frames;       /* frame_cache.h */
+    char *gate_secret;                /* NULL: no gate */
+    char boundary[40];                /* between parts: random, the same for the whole process */
 } dicomweb_t;
+
+extern const config_field_t dicomweb_config_fields[]; /* config.c */
+extern const http_route_t dicomweb_routes[];          /* routes.c: of `address` */
+extern const http_route_t dicomweb_stow_routes[];     /* of `stow_address` */
+
+/* context.c */
+status_t dicomweb_open(const dicomweb_config_t *config, dicomweb_t **out_dicomweb);
+void dicomweb_close(dicomweb_t **dicomweb);
+bool dicomweb_admit(void *context, http_request_t *request); /* the gate */
+
+/* A question to the index that got no answer in time means: no index now (503, not 504). */
+status_t dicomweb_index_status(status_t status);
+
+/* What was read of the index may not hold any longer: call it behind a deletion. */
+void dicomweb_forget_locations(dicomweb_t *dicomweb);
 
 /*
  * This thread's connection to the index: made at its first use, closed when the thread ends.
@@ -41,6 +65,14 @@ typedef struct {
 index_client_t *dicomweb_index(dicomweb_t *dicomweb);
 
 /* ---- handlers (context is the dicomweb_t) ---------------------------------------------------- */
+http_handler_t dicomweb_query_studies, dicomweb_query_series, dicomweb_query_instances; /* query.c */
+http_handler_t dicomweb_retrieve; /* retrieve.c: a study, series or instance */
+http_handler_t dicomweb_metadata; /* metadata.c: of the three */
+http_handler_t dicomweb_frames;   /* frames.c */
+http_handler_t dicomweb_bulkdata; /* bulkdata.c */
+http_handler_t dicomweb_rendered; /* rendered.c: rendered and thumbnail */
+http_handler_t dicomweb_capabilities; /* routes.c */
+http_handler_t dicomweb_api_system, dicomweb_api_changes; /* system.c */
 http_handler_t dicomweb_store;  /* store/store.c: POST studies, POST studies/{study} */
 http_handler_t dicomweb_delete; /* store/delete.c: DELETE studies/{study}[/series/{series}[/instances/{instance}]] */
 

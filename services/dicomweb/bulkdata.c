@@ -1,0 +1,203 @@
+/* WADO-RS: what a BulkDataURI of /metadata names.                               PS3.18 10.4.1.1.5 */
+#include "dicom/json.h"
+#include "dicom/reader.h"
+#include "dicomweb/byte_range.h"
+#include "dicomweb/frames.h"
+#include "dicomweb/parts.h"
+#include "dicomweb/stored.h"
+#include "dicomweb/url.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#define OCTETS "application/octet-stream"
+
+/* One value, found. */
+typedef struct {
+    bytes_t bytes;
+    const char *media_type; /* of the content, when it is a document; else OCTETS */
+    bool encapsulated;
+} value_t;
+
+/* Documents whose type may be told to a browser (PS3.3 C.24.2, PS3.18 table 8.7.3-4). */
+static const char *const document_types[] = {"application/pdf", "model/stl", "model/obj",
+                                             "model/mtl", "text/xml"};
+
+/* PS3.3 C.24.2: (0042,0011) is of the type that (0042,0012) names. */
+static const char *document_type(const stored_t *stored, const dataset_t *dataset, const char *path)
+{
+    const uint8_t *value;
+    size_t length;
+    uint16_t vr;
+    bool encapsulated;
+    if (strcmp(path, "00420011") != 0 ||
+        dicom_bulk_find(dataset->bytes, dataset->length, stored->location.transfer_syntax,
+                        "00420012", &value, &length, &vr, &encapsulated) != STATUS_OK)
+        return OCTETS;
+    while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == 0))
+        length--;
+    for (size_t i = 0; i < sizeof document_types / sizeof *document_types; i++)
+        if (strlen(document_types[i]) == length &&
+            strncasecmp(document_types[i], (const char *)value, length) == 0)
+            return document_types[i];
+    return OCTETS;
+}
+
+/* Bytes of one word of a VR (PS3.5 7.3: what big endian turns round). */
+static unsigned word_of_vr(uint16_t vr)
+{
+    switch (vr) {
+    case DICOM_VR('O', 'W'):
+    case DICOM_VR('U', 'S'):
+    case DICOM_VR('S', 'S'):
+    case DICOM_VR('A', 'T'):
+        return 2;
+    case DICOM_VR('O', 'F'):
+    case DICOM_VR('O', 'L'):
+    case DICOM_VR('F', 'L'):
+    case DICOM_VR('U', 'L'):
+    case DICOM_VR('S', 'L'):
+        return 4;
+    case DICOM_VR('O', 'D'):
+    case DICOM_VR('O', 'V'):
+    case DICOM_VR('F', 'D'):
+    case DICOM_VR('U', 'V'):
+    case DICOM_VR('S', 'V'):
+        return 8;
+    default:
+        return 1;
+    }
+}
+
+static status_t find(const stored_t *stored, const dataset_t *dataset, const char *path,
+                     value_t *out_value)
+{
+    const uint8_t *bytes = NULL;
+    size_t length = 0;
+    uint16_t vr = 0;
+    value_t value = {.media_type = OCTETS};
+    TRY(dicom_bulk_find(dataset->bytes, dataset->length, stored->location.transfer_syntax, path,
+                        &bytes, &length, &vr, &value.encapsulated));
+    value.media_type = document_type(stored, dataset, path);
+    value.bytes = (bytes_t){.fd = stored->fd, .length = length, .word = 1};
+    if (stored->syntax->big_endian)
+        value.bytes.word = word_of_vr(vr);
+    if (dataset->is_inflated || value.bytes.word > 1)
+        value.bytes.memory = bytes;
+    else
+        value.bytes.offset = stored->location.dataset_offset + (uint64_t)(bytes - dataset->bytes);
+    *out_value = value;
+    return STATUS_OK;
+}
+
+/* Part of a body, or all of it.                                                      RFC 9110 14 */
+static void send_single(http_request_t *request, const value_t *value, const offer_t *offer)
+{
+    uint64_t first = 0, length = value->bytes.length;
+    byte_range_t range =
+        byte_range_parse(http_header(request, "Range"), value->bytes.length, &first, &length);
+    http_add_header(request, "Accept-Ranges", "bytes");
+    if (range == BYTE_RANGE_UNSATISFIABLE) {
+        http_add_header(request, "Content-Range", "bytes */%" PRIu64, value->bytes.length);
+        http_respond_error(request, 416, "the value has no such bytes");
+        return;
+    }
+    if (range == BYTE_RANGE_PART)
+        http_add_header(request, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first,
+                        first + length - 1, value->bytes.length);
+    http_begin(request, range == BYTE_RANGE_PART ? 206 : 200, offer->media_type, (int64_t)length);
+    if (bytes_send(request, &value->bytes, first, length))
+        http_end(request);
+    else
+        http_abort(request);
+}
+
+static void send_multipart(dicomweb_t *dicomweb, http_request_t *request, const target_t *target,
+                           const char *path, const value_t *value, const offer_t *offer)
+{
+    AUTO_BUFFER url = {0};
+    AUTO_BUFFER type = {0};
+    AUTO_BUFFER head = {0};
+    AUTO_BUFFER end = {0};
+    url_append_request_base(&url, dicomweb->config->public_url, request);
+    url_append_target(&url, target->study, target->series, target->instance);
+    buffer_printf(&url, "/bulkdata/%s", path);
+    parts_append_type(&type, dicomweb, offer->media_type);
+    parts_append_head(&head, dicomweb, true, offer->media_type, offer->transfer_syntax,
+                      buffer_text(&url));
+    parts_append_end(&end, dicomweb);
+    http_begin(request, 200, buffer_text(&type),
+               (int64_t)(head.length + value->bytes.length + end.length));
+    if (http_write(request, head.data, head.length) &&
+        bytes_send(request, &value->bytes, 0, value->bytes.length) &&
+        http_write(request, end.data, end.length))
+        http_end(request);
+    else
+        http_abort(request);
+}
+
+static void answer(dicomweb_t *dicomweb, http_request_t *request, const target_t *target,
+                   const char *path, const value_t *value, const http_accept_t *accept)
+{
+    /* Any type asked for: a single body, so that a link opens in a browser. */
+    bool document = strcmp(value->media_type, OCTETS) != 0;
+    const char *syntax = document ? NULL : DICOM_EXPLICIT_LITTLE;
+    const offer_t offers[] = {{value->media_type, syntax, false},
+                              {OCTETS, DICOM_EXPLICIT_LITTLE, false},
+                              {value->media_type, syntax, true},
+                              {OCTETS, DICOM_EXPLICIT_LITTLE, true}};
+    int choice = negotiate(accept, offers, sizeof offers / sizeof *offers);
+    if (choice < 0)
+        negotiate_refuse(request, "the value");
+    else if (offers[choice].multipart)
+        send_multipart(dicomweb, request, target, path, value, &offers[choice]);
+    else
+        send_single(request, value, &offers[choice]);
+}
+
+/* Pixel data in words of more than 16 bits is OW all the same: only its description tells. */
+static bool is_big_endian_pixel_data(const stored_t *stored, const char *path)
+{
+    return stored->syntax->big_endian && strncmp(path, "7FE0", 4) == 0;
+}
+
+static void answer_value(dicomweb_t *dicomweb, http_request_t *request, const target_t *target,
+                         const stored_t *stored, const char *path, const http_accept_t *accept)
+{
+    dataset_t dataset = {0};
+    value_t value = {0};
+    status_t status = dataset_open(dicomweb, stored, &dataset);
+    if (status == STATUS_OK)
+        status = find(stored, &dataset, path, &value);
+    if (status != STATUS_OK)
+        http_fail(request, status);
+    else if (value.encapsulated || is_big_endian_pixel_data(stored, path))
+        frames_answer(dicomweb, request, stored, &(frame_list_t){NULL, 0}, accept);
+    else
+        answer(dicomweb, request, target, path, &value, accept);
+    dataset_close(&dataset);
+}
+
+void dicomweb_bulkdata(void *context, http_request_t *request)
+{
+    dicomweb_t *dicomweb = context;
+    target_t target;
+    http_accept_t accept;
+    location_t location;
+    stored_t stored;
+    status_t status = target_read(request, &target);
+    if (status == STATUS_OK)
+        status = negotiate_read(request, &accept);
+    if (status == STATUS_OK)
+        status = locate_instance(dicomweb, &target, &location, NULL);
+    if (status == STATUS_OK)
+        status = stored_open(dicomweb, &location, &stored);
+    if (status != STATUS_OK) {
+        http_fail(request, status);
+        return;
+    }
+    answer_value(dicomweb, request, &target, &stored, http_path_parameter(request, "path"),
+                 &accept);
+    stored_close(&stored);
+}

@@ -1,0 +1,67 @@
+#include "dicomweb/parts.h"
+
+void parts_append_type(buffer_t *out, const dicomweb_t *dicomweb, const char *media_type)
+{
+    buffer_printf(out, "multipart/related; type=\"%s\"; boundary=%s", media_type,
+                  dicomweb->boundary);
+}
+
+void parts_append_head(buffer_t *out, const dicomweb_t *dicomweb, bool is_first,
+                       const char *media_type, const char *transfer_syntax, const char *location)
+{
+    if (!is_first)
+        buffer_append_text(out, "\r\n");
+    buffer_append_text(out, "--");
+    buffer_append_text(out, dicomweb->boundary);
+    buffer_append_text(out, "\r\nContent-Type: ");
+    buffer_append_text(out, media_type);
+    if (transfer_syntax && transfer_syntax[0]) {
+        buffer_append_text(out, "; transfer-syntax=");
+        buffer_append_text(out, transfer_syntax);
+    }
+    if (location) {
+        buffer_append_text(out, "\r\nContent-Location: ");
+        buffer_append_text(out, location);
+    }
+    buffer_append_text(out, "\r\n\r\n");
+}
+
+void parts_append_end(buffer_t *out, const dicomweb_t *dicomweb)
+{
+    buffer_append_text(out, "\r\n--");
+    buffer_append_text(out, dicomweb->boundary);
+    buffer_append_text(out, "--\r\n");
+}
+
+/* Byte p of the turned bytes is byte (word - 1 - p % word) of its word; a cut last word stays. */
+static bool send_turned(http_request_t *request, const bytes_t *bytes, uint64_t first,
+                        uint64_t length)
+{
+    uint8_t block[16 * 1024];
+    uint64_t whole = bytes->length - bytes->length % bytes->word;
+    while (length > 0) {
+        size_t size = length < sizeof block ? (size_t)length : sizeof block;
+        for (size_t i = 0; i < size; i++) {
+            uint64_t at = first + i;
+            uint64_t inside = at % bytes->word;
+            uint64_t from = at < whole ? at - inside + (bytes->word - 1 - inside) : at;
+            block[i] = bytes->memory[from];
+        }
+        if (!http_write(request, block, size))
+            return false;
+        first += size;
+        length -= size;
+    }
+    return true;
+}
+
+bool bytes_send(http_request_t *request, const bytes_t *bytes, uint64_t first, uint64_t length)
+{
+    if (length == 0)
+        return true;
+    if (!bytes->memory)
+        return http_write_file(request, bytes->fd, bytes->offset + first, length);
+    if (bytes->word > 1)
+        return send_turned(request, bytes, first, length);
+    return http_write(request, bytes->memory + first, (size_t)length);
+}

@@ -1,0 +1,63 @@
+#include "dicomweb/store/store.h"
+
+#include "base/clock.h"
+
+/* Results and outcomes both lie in the order of the pack: one walk over the two. */
+static void apply_outcomes(store_t *store, const Index__PackIndexed *reply)
+{
+    size_t i = store->confirmed_count;
+    for (size_t k = 0; k < reply->n_outcomes; k++) {
+        const Index__Outcome *outcome = reply->outcomes[k];
+        while (i < store->count && store->results[i].offset < outcome->offset)
+            i++; /* one that failed has offset 0 */
+        if (i == store->count || store->results[i].offset != outcome->offset)
+            continue;
+        store_result_t *result = &store->results[i];
+        if (outcome->kind == INDEX__OUTCOME__KIND__CONFLICT)
+            result->failure = STORE_REASON_CONFLICT;
+        result->confirmed = outcome->kind == INDEX__OUTCOME__KIND__STORED ||
+                            outcome->kind == INDEX__OUTCOME__KIND__DUPLICATE;
+    }
+}
+
+/* One question. *out_committed: the index has everything before it. */
+static bool ask(store_t *store, uint64_t from, int64_t deadline_ms, uint64_t *out_committed)
+{
+    int64_t left_ms = deadline_ms - clock_monotonic_ms();
+    index_client_t *client = left_ms > 0 ? dicomweb_index(store->dicomweb) : NULL;
+    Index__PackIndexed *reply = NULL;
+    if (!client)
+        return false;
+    ulid_t pack = pack_writer_pack(store->writer);
+    status_t status =
+        index_client_pack_appended(client, pack.text, pack_writer_durable_offset(store->writer),
+                                   from, (int)left_ms, &reply);
+    if (status != STATUS_OK)
+        return false;
+    apply_outcomes(store, reply);
+    *out_committed = reply->committed_offset;
+    index__pack_indexed__free_unpacked(reply, NULL);
+    return true;
+}
+
+void store_confirm(store_t *store, bool last)
+{
+    if (!store->writer)
+        return;
+    uint64_t durable = pack_writer_durable_offset(store->writer);
+    if (durable == store->confirmed_offset || (store->index_silent && !last))
+        return;
+    int64_t deadline_ms = clock_monotonic_ms() + STORE_CONFIRM_MS;
+    uint64_t from = store->confirmed_offset;
+    while (from < durable) {
+        uint64_t committed = 0;
+        if (!ask(store, from, deadline_ms, &committed)) {
+            store->index_silent = true;
+            break;
+        }
+        if (committed > from)
+            from = committed; /* it commits in batches: on with the rest */
+    }
+    store->confirmed_offset = durable;
+    store->confirmed_count = store->count;
+}

@@ -1,0 +1,101 @@
+#include "dicomweb/stored.h"
+
+#include "dicom/file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static status_t open_file(dicomweb_t *dicomweb, const location_t *location, int *out_fd)
+{
+    uint64_t size = 0, end = 0;
+    int fd = -1;
+    TRY(pack_store_file(dicomweb->store, &location->pack, &fd, &size));
+    if (__builtin_add_overflow(location->dataset_offset, location->dataset_length, &end) ||
+        end > size) {
+        close(fd);
+        return fail(STATUS_INVALID, "pack %s ends before the instance does", location->pack.text);
+    }
+    *out_fd = fd;
+    return STATUS_OK;
+}
+
+status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t *out_stored)
+{
+    location_t where = *location;
+    int fd = -1;
+    status_t status = open_file(dicomweb, &where, &fd);
+    if (status == STATUS_NOT_FOUND) {
+        dicomweb_forget_locations(dicomweb);
+        target_t target = {location->study, location->series, location->instance};
+        TRY(locate_instance(dicomweb, &target, &where, NULL));
+        status = open_file(dicomweb, &where, &fd);
+        if (status == STATUS_NOT_FOUND)
+            status = fail(STATUS_UNAVAILABLE, "pack %s is not there", where.pack.text);
+    }
+    TRY(status);
+    *out_stored = (stored_t){where, dicom_transfer_syntax_find(where.transfer_syntax), fd};
+    return STATUS_OK;
+}
+
+void stored_close(stored_t *stored)
+{
+    if (stored->fd >= 0)
+        close(stored->fd);
+    stored->fd = -1;
+}
+
+status_t stored_read(const stored_t *stored, uint64_t offset, void *out_bytes, size_t length)
+{
+    uint64_t end;
+    if (__builtin_add_overflow(offset, length, &end) || end > stored->location.dataset_length)
+        return fail(STATUS_INVALID, "the instance ends before its pixel data does");
+    uint8_t *bytes = out_bytes;
+    uint64_t at = stored->location.dataset_offset + offset;
+    while (length > 0) {
+        ssize_t got = pread(stored->fd, bytes, length, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(STATUS_UNAVAILABLE, "reading pack %s: %s", stored->location.pack.text,
+                        strerror(errno));
+        if (got == 0)
+            return fail(STATUS_INVALID, "pack %s is cut short", stored->location.pack.text);
+        bytes += got;
+        at += (uint64_t)got;
+        length -= (size_t)got;
+    }
+    return STATUS_OK;
+}
+
+status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *out_dataset)
+{
+    dataset_t dataset = {0};
+    const location_t *where = &stored->location;
+    TRY(pack_store_view(dicomweb->store, &where->pack, where->dataset_offset,
+                        (size_t)where->dataset_length, &dataset.view_));
+    dataset.bytes = dataset.view_.bytes;
+    dataset.length = dataset.view_.length;
+    if (stored->syntax->deflated) {
+        status_t status = dicom_inflate(dataset.bytes, dataset.length, INFLATE_MAX,
+                                        INFLATE_RATIO_MAX, &dataset.inflated_);
+        pack_view_release(&dataset.view_);
+        dataset.view_ = (pack_view_t){0};
+        if (status != STATUS_OK) {
+            buffer_destroy(&dataset.inflated_);
+            return status;
+        }
+        dataset.bytes = dataset.inflated_.data;
+        dataset.length = dataset.inflated_.length;
+        dataset.is_inflated = true;
+    }
+    *out_dataset = dataset;
+    return STATUS_OK;
+}
+
+void dataset_close(dataset_t *dataset)
+{
+    pack_view_release(&dataset->view_);
+    buffer_destroy(&dataset->inflated_);
+    *dataset = (dataset_t){0};
+}

@@ -1,0 +1,49 @@
+#ifndef ZPACS_DICOMWEB_STORED_H
+#define ZPACS_DICOMWEB_STORED_H
+
+#include "base/buffer.h"
+#include "dicom/transfer_syntax.h"
+#include "dicomweb/location.h"
+#include "pack/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    INFLATE_MAX = 512 * 1024 * 1024, /* bytes of an inflated dataset */
+    INFLATE_RATIO_MAX = 1000,        /* deflate itself ends at 1032 */
+};
+
+/* A stored dataset, open for reading. */
+typedef struct {
+    location_t location; /* the one that held: fresh when the pack had gone */
+    const dicom_transfer_syntax_t *syntax;
+    int fd;              /* of the pack */
+} stored_t;
+
+/*
+ * Opens the pack of a location. A pack that compaction took away between locating and opening means
+ * one fresh locate (DESIGN: "Delete").
+ *
+ * Fails: NOT_FOUND (deleted meanwhile), UNAVAILABLE.
+ */
+status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t *out_stored);
+void stored_close(stored_t *stored);
+
+/* Reads bytes of the dataset as stored. Fails: INVALID (the pack is damaged), UNAVAILABLE. */
+status_t stored_read(const stored_t *stored, uint64_t offset, void *out_bytes, size_t length);
+
+/* A whole dataset to parse: mapped as stored, or inflated when its syntax is a deflated one. */
+typedef struct {
+    const uint8_t *bytes;
+    size_t length;
+    bool is_inflated;
+    pack_view_t view_;
+    buffer_t inflated_;
+} dataset_t;
+
+status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *out_dataset);
+void dataset_close(dataset_t *dataset);
+
+#endif
