@@ -40,6 +40,8 @@ typedef struct {
     const char *name;
     const config_field_t *config;
     size_t config_size;
+    /* What the table alone cannot tell of a configuration; may be NULL. Fails: INVALID (exit 78). */
+    status_t (*check)(const void *config);
     /* Starts everything and returns; *out_state is handed to the others. config is borrowed for the
      * life of the process. */
     status_t (*start)(void *config, void **out_state);

@@ -1,0 +1,103 @@
+#include "dimse/announcements.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "log/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RETRY_MS = 1000 };
+
+typedef struct {
+    ulid_t pack;
+    uint64_t newest; /* to be told */
+    uint64_t told;   /* with the request under way */
+    uint64_t request_id;
+    bool under_way;
+    int64_t not_before_ms;
+} announcement_t;
+
+struct announcements {
+    announcement_t rows[ANNOUNCEMENTS_MAX];
+    size_t count;
+    bool is_failing; /* logged once, until it works again */
+};
+
+announcements_t *announcements_create(void)
+{
+    return memory_allocate(sizeof(announcements_t));
+}
+
+void announcements_destroy(announcements_t **announcements)
+{
+    free(*announcements);
+    *announcements = NULL;
+}
+
+size_t announcements_count(const announcements_t *announcements)
+{
+    return announcements->count;
+}
+
+void announcements_put(announcements_t *announcements, const ulid_t *pack, uint64_t durable_offset)
+{
+    for (size_t i = 0; i < announcements->count; i++) {
+        announcement_t *row = &announcements->rows[i];
+        if (strcmp(row->pack.text, pack->text) != 0)
+            continue;
+        if (row->newest < durable_offset)
+            row->newest = durable_offset;
+        return;
+    }
+    if (announcements->count < ANNOUNCEMENTS_MAX)
+        announcements->rows[announcements->count++] =
+            (announcement_t){.pack = *pack, .newest = durable_offset};
+}
+
+static void note_outcome(announcements_t *announcements, status_t status)
+{
+    bool fails = status != STATUS_OK;
+    if (fails && !announcements->is_failing)
+        log_warning("index.not_told", LOG_TEXT("status", status_name(status)),
+                    LOG_TEXT("detail", fail_detail()),
+                    LOG_NUMBER("packs", announcements->count));
+    if (!fails && announcements->is_failing)
+        log_info("index.told_again");
+    announcements->is_failing = fails;
+}
+
+static void take_reply(announcements_t *announcements, uint64_t request_id, status_t status)
+{
+    note_outcome(announcements, status);
+    for (size_t i = 0; i < announcements->count; i++) {
+        announcement_t *row = &announcements->rows[i];
+        if (!row->under_way || row->request_id != request_id)
+            continue;
+        row->under_way = false;
+        if (status != STATUS_OK)
+            row->not_before_ms = clock_monotonic_ms() + RETRY_MS;
+        else if (row->newest == row->told)
+            *row = announcements->rows[--announcements->count];
+        return;
+    }
+}
+
+void announcements_exchange(announcements_t *announcements, index_client_t *client)
+{
+    uint64_t request_id, committed;
+    status_t answer;
+    while (index_client_take_pack_indexed(client, &request_id, &answer, &committed) == STATUS_OK)
+        take_reply(announcements, request_id, answer);
+    int64_t now_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < announcements->count; i++) {
+        announcement_t *row = &announcements->rows[i];
+        if (row->under_way || now_ms < row->not_before_ms)
+            continue;
+        if (index_client_tell_pack_appended(client, row->pack.text, row->newest,
+                                            &row->request_id) != STATUS_OK)
+            return; /* the window is full, or nobody is there */
+        row->under_way = true;
+        row->told = row->newest;
+    }
+}

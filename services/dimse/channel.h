@@ -1,0 +1,64 @@
+#ifndef ZPACS_DIMSE_CHANNEL_H
+#define ZPACS_DIMSE_CHANNEL_H
+
+#include "base/status.h"
+#include "base/ulid.h"
+#include "dimse/address.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What the processes of this service tell each other, over SOCK_SEQPACKET socket pairs. All are
+ * forks of one program, so a message is a struct; it is still checked on arrival, because a child
+ * talks to strangers.
+ */
+typedef enum {
+    /* listener → zygote, with the accepted socket and the child's end of its channel */
+    CHANNEL_SPAWN = 1,
+    /* zygote → courier: a child is gone; number is its wait status */
+    CHANNEL_EXITED,
+    /* child → courier */
+    CHANNEL_ACCEPTED,  /* the association is there: calling, called */
+    CHANNEL_REFUSED,   /* it will not be: number is a refusal_t, text says why */
+    CHANNEL_WANT_PACK, /* the first pack, or another one because the last is full */
+    CHANNEL_APPENDED,  /* the pack is durable up to offset; bytes came with this instance */
+    CHANNEL_STORE_REFUSED, /* number is the status of the answer, text says why */
+    CHANNEL_ENDED,     /* the last words: text says why */
+    /* courier → child */
+    CHANNEL_PACK,    /* with the pack's descriptor */
+    CHANNEL_NO_PACK, /* text says why */
+    CHANNEL_DRAIN,   /* finish soon */
+    CHANNEL_STOP     /* end at the next message boundary */
+} channel_kind_t;
+
+typedef struct {
+    channel_kind_t kind;
+    uint32_t number;
+    uint64_t offset, bytes;
+    ulid_t association;
+    address_t address;
+    char calling[17], called[17];
+    char text[160];
+} channel_message_t;
+
+enum { CHANNEL_FDS_MAX = 2 };
+
+/* A pair of connected ends, both close-on-exec. */
+status_t channel_make(int out_ends[2]);
+
+/* Fails: BUSY (the other side does not read; only with wait false), UNAVAILABLE (it is gone). */
+status_t channel_send(int channel, const channel_message_t *message, const int *fds, size_t fd_count,
+                      bool wait);
+
+/*
+ * Takes the next message; out_fds gets -1 where no descriptor came.
+ * Fails: BUSY (nothing there; only with wait false), NOT_FOUND (the other side is gone), INVALID.
+ */
+status_t channel_receive(int channel, channel_message_t *out_message, int out_fds[CHANNEL_FDS_MAX],
+                         bool wait);
+
+/* Copies a sentence, cut to what fits. */
+void channel_set_text(channel_message_t *message, const char *text);
+
+#endif

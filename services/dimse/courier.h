@@ -1,0 +1,33 @@
+#ifndef ZPACS_DIMSE_COURIER_H
+#define ZPACS_DIMSE_COURIER_H
+
+#include "dimse/channel.h"
+#include "dimse/config.h"
+#include "dimse/limits.h"
+
+/*
+ * The courier: the thread that keeps the packs and the one connection to the index. It hands packs
+ * to the children, announces what they have made durable, and takes back what they leave, also when
+ * they died.
+ */
+typedef struct courier courier_t;
+
+/*
+ * Takes over what dead processes left in open/ (that is announced first).
+ * Fails: UNAVAILABLE (data folder).
+ */
+status_t courier_create(const dimse_config_t *config, limits_t *limits, int zygote_channel,
+                        courier_t **out_courier);
+status_t courier_start(courier_t *courier);
+
+/* From the listener's thread: a child is being forked; its end of the channel is spawn's. Owns
+ * channel, and gives the place in limits back at the end. */
+void courier_adopt(courier_t *courier, const channel_message_t *spawn, int channel);
+
+void courier_drain(courier_t *courier);             /* from any thread */
+bool courier_has_zygote(const courier_t *courier);  /* false: no association can begin any more */
+
+/* Ends the children, the last by force, seals the packs, tells the index what it can. */
+void courier_stop(courier_t **courier, int zygote_pid);
+
+#endif

@@ -1,0 +1,26 @@
+#ifndef ZPACS_DIMSE_REFUSAL_H
+#define ZPACS_DIMSE_REFUSAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why an association did not come about: each is counted and logged as association.refused. */
+typedef enum {
+    REFUSAL_LIMIT_TOTAL,
+    REFUSAL_LIMIT_ADDRESS,
+    REFUSAL_DRAINING,
+    REFUSAL_PROXY_HEADER, /* a proxy that sends none, a wrong one, or none in time */
+    REFUSAL_REQUEST,      /* not an association request */
+    REFUSAL_TIMEOUT,      /* no association request in time (ARTIM) */
+    REFUSAL_APPLICATION,  /* an application context that is not DICOM's */
+    REFUSAL_CALLING_AE,
+    REFUSAL_CALLED_AE,
+    REFUSAL_INTERNAL,     /* no process, no descriptor, no sandbox */
+    REFUSAL_COUNT
+} refusal_t;
+
+/* Counts and logs. calling and detail may be "". */
+void refusal_note(refusal_t why, const char *association, const char *peer_address,
+                  const char *calling_ae_title, const char *detail);
+
+#endif
