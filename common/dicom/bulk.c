@@ -51,42 +51,54 @@ static bool parse_path(const char *text, path_t *out_path)
     }
 }
 
-/* The token that the path leads to. */
+/*
+ * The token that the path leads to; of doubled tags the last, as in the JSON, so the walk goes on to
+ * the end.
+ */
 static status_t walk(dicom_reader_t *reader, const path_t *path, dicom_token_t *out_token)
 {
     unsigned level = 0; /* tags[0..level) are open */
     uint32_t item = 0;
-    bool in_sequence = false;
+    bool in_sequence = false, found = false;
     for (;;) {
         dicom_token_t token;
         TRY(dicom_reader_next(reader, &token));
-        if (token.kind == DICOM_TOKEN_END)
-            break;
-        if (token.kind == DICOM_TOKEN_ITEM) {
+        switch (token.kind) {
+        case DICOM_TOKEN_END:
+            return found ? STATUS_OK : fail(STATUS_NOT_FOUND, "no such value in the instance");
+        case DICOM_TOKEN_ITEM:
             if (in_sequence && token.depth == level + 1 && ++item == path->items[level]) {
                 level++;
                 in_sequence = false;
             }
-            continue;
-        }
-        if (token.depth < level) /* the item is over */
             break;
-        if (token.depth > level)
-            continue;
-        if (token.kind == DICOM_TOKEN_ITEM_END)
+        case DICOM_TOKEN_ITEM_END:
+            if (token.depth == level)
+                level--;
             break;
-        if (token.kind == DICOM_TOKEN_SEQUENCE) {
-            in_sequence = token.tag == path->tags[level] && level + 1 < path->count;
-            item = 0;
-            if (!in_sequence)
+        case DICOM_TOKEN_SEQUENCE:
+            if (token.depth == level && token.tag == path->tags[level] &&
+                level + 1 < path->count) {
+                in_sequence = true;
+                item = 0;
+            } else {
                 TRY(dicom_reader_skip_sequence(reader));
-        } else if (token.kind <= DICOM_TOKEN_ENCAPSULATED && token.tag == path->tags[level] &&
-                   level + 1 == path->count) {
-            *out_token = token;
-            return STATUS_OK;
+            }
+            break;
+        case DICOM_TOKEN_SEQUENCE_END:
+            if (token.depth == level)
+                in_sequence = false;
+            break;
+        case DICOM_TOKEN_ELEMENT:
+        case DICOM_TOKEN_ENCAPSULATED:
+            if (token.depth == level && token.tag == path->tags[level] &&
+                level + 1 == path->count) {
+                *out_token = token;
+                found = true;
+            }
+            break;
         }
     }
-    return fail(STATUS_NOT_FOUND, "no such value in the instance");
 }
 
 status_t dicom_bulk_find(const uint8_t *dataset, size_t length, const char *transfer_syntax_uid,
