@@ -190,7 +190,7 @@ void dicomweb_bulkdata(void *context, http_request_t *request)
     if (status == STATUS_OK)
         status = negotiate_read(request, &accept);
     if (status == STATUS_OK)
-        status = locate_instance(dicomweb, &target, &location, NULL);
+        status = locate_instance(dicomweb, &target, &location);
     if (status == STATUS_OK)
         status = stored_open(dicomweb, &location, &stored);
     if (status != STATUS_OK) {

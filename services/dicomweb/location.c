@@ -137,14 +137,11 @@ status_t locate_all(dicomweb_t *dicomweb, const target_t *target, uint64_t known
     return STATUS_OK;
 }
 
-status_t locate_instance(dicomweb_t *dicomweb, const target_t *target, location_t *out_location,
-                         uint64_t *out_version)
+status_t locate_instance(dicomweb_t *dicomweb, const target_t *target, location_t *out_location)
 {
     locations_t page = {0};
     TRY(locate_page(dicomweb, target, NULL, 0, &page));
     *out_location = page.items[0];
-    if (out_version)
-        *out_version = page.version;
     locations_destroy(&page);
     return STATUS_OK;
 }

@@ -51,9 +51,8 @@ status_t locate_page(dicomweb_t *dicomweb, const target_t *target, const char *a
 status_t locate_all(dicomweb_t *dicomweb, const target_t *target, uint64_t known_version,
                     locations_t *out_all);
 
-/* One instance, fresh from the index. out_version may be NULL. */
-status_t locate_instance(dicomweb_t *dicomweb, const target_t *target, location_t *out_location,
-                         uint64_t *out_version);
+/* One instance, fresh from the index. */
+status_t locate_instance(dicomweb_t *dicomweb, const target_t *target, location_t *out_location);
 
 /* As locate_instance(), or as it was at most LOCATION_CACHE_MS ago: for the frames of a cine loop. */
 status_t locate_instance_cached(dicomweb_t *dicomweb, const target_t *target,

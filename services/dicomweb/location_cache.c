@@ -77,7 +77,7 @@ status_t locate_instance_cached(dicomweb_t *dicomweb, const target_t *target,
     if (found)
         return STATUS_OK;
 
-    TRY(locate_instance(dicomweb, target, out_location, NULL));
+    TRY(locate_instance(dicomweb, target, out_location));
     pthread_mutex_lock(&cache->lock);
     if (generation == cache->generation) {
         slot->location = *out_location;

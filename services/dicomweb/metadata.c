@@ -22,7 +22,10 @@ static const offer_t offers[] = {
     [FORM_XML] = {XML_MEDIA_TYPE, NULL, true},
 };
 
-enum { TAG_FORMAT = 1 }; /* part of the ETag: another number when the JSON of a record changes */
+enum {
+    TAG_FORMAT = 1, /* part of the ETag: another number when the JSON of a record changes */
+    TAG_BYTES = 12  /* of the fingerprint */
+};
 
 typedef struct {
     dicomweb_t *dicomweb;
@@ -33,18 +36,23 @@ typedef struct {
     bool gzip;
 } ask_t;
 
-/* Weak: the gzip form has the same tag.                                          RFC 9110 8.8.3 */
-static void format_tag(const ask_t *ask, uint64_t version, char out_tag[64])
+/*
+ * From the records behind the answer, not from the index's version: that begins anew when the index is
+ * rebuilt. Weak: the gzip form has the same tag.                                  RFC 9110 8.8.3
+ */
+static void format_tag(const ask_t *ask, const uint8_t fingerprint[SHA256_SIZE], char out_tag[64])
 {
-    snprintf(out_tag, 64, "\"%d.%d.%" PRIx64 ".%08" PRIx32 "\"", TAG_FORMAT, ask->form, version,
+    char records[2 * TAG_BYTES + 1];
+    crypto_hex(fingerprint, TAG_BYTES, records);
+    snprintf(out_tag, 64, "\"%d.%d.%s.%08" PRIx32 "\"", TAG_FORMAT, ask->form, records,
              crypto_crc32(ask->base, strlen(ask->base)));
 }
 
 /* Puts the tag on the answer; true when the client has this version: then 304 is sent. */
-static bool answer_unchanged(const ask_t *ask, uint64_t version)
+static bool answer_unchanged(const ask_t *ask, const uint8_t fingerprint[SHA256_SIZE])
 {
     char tag[64];
-    format_tag(ask, version, tag);
+    format_tag(ask, fingerprint, tag);
     http_add_header(ask->request, "ETag", "W/%s", tag);
     http_add_header(ask->request, "Cache-Control", "private, no-cache");
     http_add_header(ask->request, "Vary", "Accept, Accept-Encoding");
@@ -118,7 +126,7 @@ static void answer_series_entry(const ask_t *ask, metadata_entry_t *entry)
                      entry->json.length);
 }
 
-static status_t find_series(const ask_t *ask, metadata_entry_t **out_entry, uint64_t *out_version)
+static status_t find_series(const ask_t *ask, metadata_entry_t **out_entry)
 {
     metadata_cache_t *cache = ask->dicomweb->metadata;
     locations_t all = {0};
@@ -130,12 +138,10 @@ static status_t find_series(const ask_t *ask, metadata_entry_t **out_entry, uint
         status = metadata_cache_get(ask->dicomweb, all.items, all.count, all.version, ask->base,
                                     &entry);
     }
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK)
         *out_entry = entry;
-        *out_version = all.version;
-    } else {
+    else
         metadata_cache_release(cache, &entry);
-    }
     locations_destroy(&all);
     return status;
 }
@@ -143,13 +149,12 @@ static status_t find_series(const ask_t *ask, metadata_entry_t **out_entry, uint
 static void answer_series(const ask_t *ask)
 {
     metadata_entry_t *entry = NULL;
-    uint64_t version = 0;
-    status_t status = find_series(ask, &entry, &version);
+    status_t status = find_series(ask, &entry);
     if (status != STATUS_OK) {
         http_fail(ask->request, status);
         return;
     }
-    if (!answer_unchanged(ask, version))
+    if (!answer_unchanged(ask, entry->fingerprint))
         answer_series_entry(ask, entry);
     metadata_cache_release(ask->dicomweb->metadata, &entry);
 }
@@ -175,11 +180,14 @@ static bool copy_from_series(const ask_t *ask, const location_t *location, buffe
 static void answer_instance(const ask_t *ask)
 {
     location_t location;
-    uint64_t version = 0;
+    uint8_t fingerprint[SHA256_SIZE];
     AUTO_BUFFER json = {0};
-    status_t status = locate_instance(ask->dicomweb, &ask->target, &location, &version);
-    if (status == STATUS_OK && answer_unchanged(ask, version))
-        return;
+    status_t status = locate_instance(ask->dicomweb, &ask->target, &location);
+    if (status == STATUS_OK) {
+        metadata_fingerprint(&location, 1, fingerprint);
+        if (answer_unchanged(ask, fingerprint))
+            return;
+    }
     buffer_append_byte(&json, '[');
     if (status == STATUS_OK && !copy_from_series(ask, &location, &json))
         status = header_json_append(ask->dicomweb, &location, ask->base, &json);
@@ -259,16 +267,19 @@ static void answer_study(const ask_t *ask)
     locations_t all = {0};
     series_list_t list = {0};
     status_t status = locate_all(ask->dicomweb, &ask->target, 0, &all);
-    if (status == STATUS_OK && answer_unchanged(ask, all.version)) {
-        locations_destroy(&all);
+    uint8_t fingerprint[SHA256_SIZE];
+    if (status != STATUS_OK) {
+        http_fail(ask->request, status);
         return;
     }
-    if (status == STATUS_OK)
+    metadata_fingerprint(all.items, all.count, fingerprint);
+    if (!answer_unchanged(ask, fingerprint)) {
         status = find_all_series(ask, &all, &list);
-    if (status == STATUS_OK)
-        answer_entries(ask, &list);
-    else
-        http_fail(ask->request, status);
+        if (status == STATUS_OK)
+            answer_entries(ask, &list);
+        else
+            http_fail(ask->request, status);
+    }
     release_all(ask, &list);
     locations_destroy(&all);
 }

@@ -123,8 +123,8 @@ static void let_go(metadata_entry_t *entry)
 
 /* ---- building: without the lock ------------------------------------------------------------- */
 
-static void make_fingerprint(const location_t *locations, size_t count,
-                             uint8_t out_fingerprint[SHA256_SIZE])
+void metadata_fingerprint(const location_t *locations, size_t count,
+                          uint8_t out_fingerprint[SHA256_SIZE])
 {
     AUTO_BUFFER text = {0};
     for (size_t i = 0; i < count; i++) {
@@ -204,7 +204,7 @@ status_t metadata_cache_get(dicomweb_t *dicomweb, const location_t *locations, s
 {
     metadata_cache_t *cache = dicomweb->metadata;
     uint8_t fingerprint[SHA256_SIZE];
-    make_fingerprint(locations, count, fingerprint);
+    metadata_fingerprint(locations, count, fingerprint);
     pthread_mutex_lock(&cache->lock);
     for (;;) {
         size_t slot = find_slot(cache, locations[0].study, locations[0].series, base);

@@ -69,7 +69,7 @@ static void retrieve_instance(dicomweb_t *dicomweb, http_request_t *request,
 {
     location_t location;
     stored_t stored;
-    status_t status = locate_instance(dicomweb, target, &location, NULL);
+    status_t status = locate_instance(dicomweb, target, &location);
     if (status != STATUS_OK) {
         http_fail(request, status);
         return;

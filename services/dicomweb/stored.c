@@ -28,7 +28,7 @@ status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t 
     if (status == STATUS_NOT_FOUND) {
         dicomweb_forget_locations(dicomweb);
         target_t target = {location->study, location->series, location->instance};
-        TRY(locate_instance(dicomweb, &target, &where, NULL));
+        TRY(locate_instance(dicomweb, &target, &where));
         status = open_file(dicomweb, &where, &fd);
         if (status == STATUS_NOT_FOUND)
             status = fail(STATUS_UNAVAILABLE, "pack %s is not there", where.pack.text);

@@ -42,7 +42,6 @@ static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 
 status_t dicomweb_packs_open(dicomweb_t *dicomweb)
 {
-    pthread_mutex_init(&dicomweb->packs.lock, NULL);
     return pack_pool_open(dicomweb->data_folder, &dicomweb->packs.pool, note_taken_over, NULL);
 }
 
@@ -73,10 +72,7 @@ void dicomweb_packs_tick(dicomweb_t *dicomweb)
 
 void dicomweb_packs_close(dicomweb_t *dicomweb)
 {
-    if (!dicomweb->packs.pool)
-        return;
     pack_pool_close(&dicomweb->packs.pool);
-    pthread_mutex_destroy(&dicomweb->packs.lock);
 }
 
 status_t store_lease(dicomweb_t *dicomweb, pack_writer_t **out_writer)
