@@ -1,0 +1,144 @@
+"""Crash and error enumeration of the commit path.
+
+Runs tests/crash/pack_commit with tests/crash/inject.so, which stops it at, or fails, its n-th system
+call, for every n there is; then opens the data folder as the next process would and compares with
+the ledger of what was acknowledged. docs/pack-format.md has the table of the states this walks through.
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path("build") / os.environ.get("MODE", "debug") / "tests" / "crash"
+DRIVER = ROOT / BUILD / "pack_commit"
+PRELOAD = ROOT / BUILD / "inject.so"
+
+STEPS = set(range(10))
+ABORTED = {3, 5, 9}
+STOPS = {"kill", "tear", "cut", "cut-late", "cut-early"}
+CALLS_AT_LEAST = 60  # fewer: the preload does not see the calls
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    targets = [str(BUILD / "pack_commit"), str(BUILD / "inject.so")]
+    subprocess.run(["make", "-s", *targets], cwd=ROOT, check=True)
+
+
+@pytest.fixture
+def folder():
+    """In memory where there is such a folder: what is tested is the order of calls, not the disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+        yield Path(name)
+
+
+def drive(arguments, folder, action=None, at=0):
+    """Runs the driver; returns its exit code, its lines, and whether there was an n-th call."""
+    mark = folder / "mark"
+    mark.unlink(missing_ok=True)
+    environment = dict(os.environ)
+    if action:
+        environment |= {"LD_PRELOAD": str(PRELOAD), "INJECT_ACTION": action,
+                        "INJECT_AT": str(at), "INJECT_MARK": str(mark)}
+    done = subprocess.run([DRIVER, *arguments], env=environment, capture_output=True, text=True,
+                          timeout=60)
+    return done.returncode, [line.split() for line in done.stdout.splitlines()], mark.exists()
+
+
+def fresh(folder):
+    data = folder / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    (folder / "ledger").unlink(missing_ok=True)
+    return data, folder / "ledger"
+
+
+def read_ledger(path):
+    lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    tried = {int(line[1]) for line in lines if line[0] == "try"}
+    refused = {int(line[1]) for line in lines if line[0] == "refused"}
+    stored = {int(line[1]): (line[2], int(line[3])) for line in lines if line[0] == "stored"}
+    return tried, refused, stored
+
+
+def check(data, folder):
+    """Opens the data folder with no fault injected; returns the records found: step -> place."""
+    code, lines, _ = drive(["check", data], folder)
+    assert code == 0, lines
+    assert [line for line in lines if line[0] in ("damaged", "open")] == []
+    found = [line for line in lines if line[0] == "found"]
+    assert [line for line in found if line[4] != "good"] == []
+    places = {int(line[1]): (line[2], int(line[3])) for line in found}
+    assert len(places) == len(found), "a record is there twice"
+    return places
+
+
+def check_against_ledger(data, ledger, folder, twice):
+    tried, refused, stored = read_ledger(ledger)
+    found = check(data, folder)
+    lost = {step: place for step, place in stored.items() if found.get(step) != place}
+    assert lost == {}, "acknowledged, but lost"
+    assert set(found) <= tried - ABORTED
+    assert not twice or check(data, folder) == found, "a second start sees something else"
+    return refused, stored, found
+
+
+@pytest.mark.parametrize("action", ["kill", "tear", "cut", "cut-late", "cut-early",
+                                    "eio", "enospc", "short", "gone", "full"])
+def test_every_call_of_the_commit_path(action, folder):
+    for at in itertools.count(1):
+        data, ledger = fresh(folder)
+        code, lines, was_there = drive(["run", data, ledger], folder, action, at)
+        where = f"{action} at call {at}: {(folder / 'mark').read_text() if was_there else 'none'}"
+        expected = -signal.SIGKILL if was_there and action in STOPS else 0
+        assert code == expected, (where, lines)
+        try:
+            refused, stored, found = check_against_ledger(data, ledger, folder, at % 4 == 0)
+        except AssertionError as error:
+            raise AssertionError(where) from error
+        if action in ("eio", "enospc"):
+            # one failure costs at most one instance: the next is stored in another pack
+            assert len(refused) <= 1, where
+            # and what was refused is not there, so that sending it again stores it once
+            assert not refused & set(found), where
+        if action == "short" or not was_there:
+            assert set(stored) == STEPS - ABORTED, where
+        if not was_there:
+            break
+    assert at > CALLS_AT_LEAST
+
+
+@pytest.mark.parametrize("action", ["kill", "tear", "eio"])
+def test_every_call_of_recovery(action, folder):
+    """Stops or fails the recovery itself, at every call, after stops at various places."""
+    seen = 0
+    for stopped_at in (44, 90, 110):
+        data, ledger = fresh(folder)
+        _, _, was_there = drive(["run", data, ledger], folder, "tear", stopped_at)
+        if not was_there:
+            break
+        shutil.copytree(data, folder / "before")
+        for at in itertools.count(1):
+            code, lines, was_there = drive(["check", data], folder, action, at)
+            where = f"{action} at call {at} of the recovery after a stop at {stopped_at}"
+            if not was_there:
+                assert code == 0, (where, lines)
+                break
+            seen += 1
+            assert code in ((-signal.SIGKILL,) if action in STOPS else (0, 5)), (where, lines)
+            try:
+                check_against_ledger(data, ledger, folder, False)
+            except AssertionError as error:
+                raise AssertionError(where) from error
+            shutil.rmtree(data)
+            shutil.copytree(folder / "before", data)
+        shutil.rmtree(folder / "before")
+    assert seen > CALLS_AT_LEAST
