@@ -10,8 +10,10 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -163,8 +165,8 @@ static void send_all(int fd, const void *bytes, size_t length)
 }
 
 /* Returns the status; the whole answer lies in answer. */
-static int exchange(const char *method, const char *path, const char *headers, const buffer_t *body,
-                    buffer_t *answer)
+static int exchange_framed(const char *method, const char *path, const char *headers,
+                           const buffer_t *body, buffer_t *answer)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -175,8 +177,8 @@ static int exchange(const char *method, const char *path, const char *headers, c
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     AUTO_FREE char *head = memory_format(
         "%s %s HTTP/1.1\r\nHost: pacs.example:8443\r\nX-Forwarded-Proto: https\r\n"
-        "Connection: close\r\nContent-Length: %zu\r\n%s\r\n",
-        method, path, body->length, headers);
+        "Connection: close\r\n%s\r\n",
+        method, path, headers);
     send_all(fd, head, strlen(head));
     send_all(fd, body->data, body->length);
     buffer_clear(answer);
@@ -193,6 +195,13 @@ static int exchange(const char *method, const char *path, const char *headers, c
     return atoi(text + 9);
 }
 
+static int exchange(const char *method, const char *path, const char *headers, const buffer_t *body,
+                    buffer_t *answer)
+{
+    AUTO_FREE char *all = memory_format("Content-Length: %zu\r\n%s", body->length, headers);
+    return exchange_framed(method, path, all, body, answer);
+}
+
 #define DICOM_TYPE                                                                                 \
     "Content-Type: multipart/related; type=\"application/dicom\"; boundary=BOUND\r\n"
 
@@ -205,6 +214,23 @@ static void expect_text(buffer_t *answer, const char *text)
 {
     if (!strstr(buffer_text(answer), text))
         fail_msg("no %s in:\n%s", text, buffer_text(answer));
+}
+
+static int post_chunked(const buffer_t *chunks, buffer_t *answer)
+{
+    return exchange_framed("POST", "/dicom-web/studies", "Transfer-Encoding: chunked\r\n" DICOM_TYPE,
+                           chunks, answer);
+}
+
+static void append_chunks(buffer_t *out, const buffer_t *body)
+{
+    for (size_t at = 0; at < body->length; at += 5000) {
+        size_t length = body->length - at < 5000 ? body->length - at : 5000;
+        buffer_printf(out, "%zx\r\n", length);
+        buffer_append(out, body->data + at, length);
+        buffer_append_text(out, "\r\n");
+    }
+    buffer_append_text(out, "0\r\n\r\n");
 }
 
 #define FAILED_ITEM(uid, reason)                                                                   \
@@ -361,7 +387,9 @@ static void confirms_many(void **state)
         append_part(&body, STUDY, uid, 0);
     }
     end_parts(&body);
+    rings = 0;
     assert_int_equal(post("/dicom-web/studies", &body, &answer), 200);
+    assert_true(rings >= 200); /* three records each */
     size_t count = 0;
     for (const char *at = buffer_text(&answer); (at = strstr(at, "\"00081155\"")); at++)
         count++;
@@ -436,6 +464,64 @@ static void has_a_limit(void **state)
     assert_true(body.length > (size_t)config.stow_max_bytes);
     assert_int_equal(post("/dicom-web/studies", &body, &answer), 413);
     assert_int_equal(find_instance("1.2.3.1.1.40").found, 0);
+
+    /* Chunked: the length shows only while reading. What was complete by then is stored. */
+    AUTO_BUFFER chunked = {0};
+    append_chunks(&chunked, &body);
+    assert_int_equal(post_chunked(&chunked, &answer), 202);
+    expect_text(&answer, "/instances/1.2.3.1.1.40\"]}}]}");
+    expect_text(&answer, "\"0008119A\":{\"vr\":\"SQ\",\"Value\":[{\"00081197\":{\"vr\":\"US\","
+                         "\"Value\":[42752]}}]}}");
+    assert_int_equal(find_instance("1.2.3.1.1.42").found, 0);
+}
+
+static void takes_chunked_bodies(void **state)
+{
+    (void)state;
+    AUTO_BUFFER body = {0}, chunked = {0}, answer = {0};
+    append_part(&body, STUDY, "1.2.3.1.1.50", LARGE);
+    end_parts(&body);
+    append_chunks(&chunked, &body);
+    assert_int_equal(post_chunked(&chunked, &answer), 200);
+    assert_int_equal(find_instance("1.2.3.1.1.50").found, 1);
+}
+
+/* A full disk, played by a limit on the size of files: nothing is acknowledged that is not stored,
+ * and when there is room again the next request succeeds. */
+static void survives_a_full_disk(void **state)
+{
+    (void)state;
+    AUTO_BUFFER body = {0}, answer = {0};
+    struct rlimit before, tight = {.rlim_cur = 512 * 1024};
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    tight.rlim_max = before.rlim_max;
+    dicomweb_packs_close(dicomweb); /* so that the next lease is a new, small pack */
+    assert_int_equal(dicomweb_packs_open(dicomweb), STATUS_OK);
+    append_part(&body, STUDY, "1.2.3.1.1.60", LARGE);
+    append_part(&body, STUDY, "1.2.3.1.1.61", 0);
+    end_parts(&body);
+    setrlimit(RLIMIT_FSIZE, &tight);
+    int status = post("/dicom-web/studies", &body, &answer);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(status, 503);
+    expect_text(&answer, "Retry-After: ");
+    assert_int_equal(find_instance("1.2.3.1.1.60").found, 0);
+
+    buffer_clear(&body);
+    append_part(&body, STUDY, "1.2.3.1.1.61", 0);
+    append_part(&body, STUDY, "1.2.3.1.1.62", LARGE);
+    end_parts(&body);
+    setrlimit(RLIMIT_FSIZE, &tight);
+    status = post("/dicom-web/studies", &body, &answer);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(status, 202);
+    expect_text(&answer, FAILED_ITEM("1.2.3.1.1.62", "42752"));
+    assert_int_equal(find_instance("1.2.3.1.1.61").found, 1);
+    assert_int_equal(find_instance("1.2.3.1.1.62").found, 0);
+
+    assert_int_equal(post("/dicom-web/studies", &body, &answer), 200);
+    assert_int_equal(find_instance("1.2.3.1.1.62").found, 1);
 }
 
 static void deletes(void **state)
@@ -522,6 +608,8 @@ int main(void)
         cmocka_unit_test(keeps_what_came_before_a_break),
         cmocka_unit_test(refuses_bad_requests),
         cmocka_unit_test(has_a_limit),
+        cmocka_unit_test(takes_chunked_bodies),
+        cmocka_unit_test(survives_a_full_disk),
         cmocka_unit_test(deletes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
