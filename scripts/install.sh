@@ -69,9 +69,11 @@ install_packages() {
     trap 'policy_restore; rm -f "$log"' EXIT
     policy_forbid
     as_root "${apt[@]}" update >"$log" 2>&1 || { cat "$log" >&2; die 'apt-get update failed'; }
+    # Each package shows twice: when it was fetched and when it was set up.
     total=$({ "${apt[@]}" -s --no-install-recommends install "${missing[@]}" || true; } | grep -c '^Inst ' || true)
     if ! as_root "${apt[@]}" --no-install-recommends install "${missing[@]}" 2>&1 | tee "$log" |
-        sed -un 's/^Setting up \([^ ]*\).*/\1/p' | progress "$total"; then
+        sed -un 's/^Get:[0-9]* [^ ]* [^ ]* [^ ]* \([^ ]*\).*/fetched \1/p; s/^Setting up \([^ ]*\).*/set up \1/p' |
+        progress $((total * 2)); then
         tail -n 20 "$log" >&2
         die 'apt-get install failed'
     fi

@@ -257,7 +257,7 @@ stack_up() {
     if ! stack_wait "${ZPACS_START_SECONDS:-60}"; then
         for name in $WAITING; do
             printf '%s is not healthy; the end of its log:\n' "$name" >&2
-            tail -n 5 "$LOGS/$name.log" "$LOGS/$name.out" 2>/dev/null >&2 || true
+            run_as_service sh -c 'tail -n 5 "$1".* >&2' tail "$LOGS/$name" || true
         done
         stack_down
         die "start failed:$WAITING; logs are in $LOGS"
