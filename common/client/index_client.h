@@ -16,10 +16,11 @@ status_t index_client_open(const char *endpoint, const char *keys_folder, const 
 void index_client_close(index_client_t **client);
 void index_client_set_trace(index_client_t *client, const char *trace_id); /* "" for none */
 
-status_t index_client_pack_appended(index_client_t *client, const char *pack, uint64_t durable_offset,
-                                    uint64_t outcomes_from, int timeout_ms,
+status_t index_client_pack_appended(index_client_t *client, const char *pack,
+                                    uint64_t durable_offset, uint64_t outcomes_from, int timeout_ms,
                                     Index__PackIndexed **out_reply);
-status_t index_client_find(index_client_t *client, const Index__Find *query, Index__Found **out_reply);
+status_t index_client_find(index_client_t *client, const Index__Find *query,
+                           Index__Found **out_reply);
 status_t index_client_locate(index_client_t *client, const Index__Locate *query,
                              Index__Located **out_reply);
 status_t index_client_delete(index_client_t *client, const Index__Delete *what,

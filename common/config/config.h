@@ -18,7 +18,12 @@
  *         CONFIG_NUMBER(example_config_t, port, "port", "11112", 1, 65535, "ZPACS_DICOM_PORT", "..."),
  *         CONFIG_END };
  */
-typedef enum { CONFIG_TYPE_TEXT, CONFIG_TYPE_NUMBER, CONFIG_TYPE_BOOL, CONFIG_TYPE_LIST } config_type_t;
+typedef enum {
+    CONFIG_TYPE_TEXT,
+    CONFIG_TYPE_NUMBER,
+    CONFIG_TYPE_BOOL,
+    CONFIG_TYPE_LIST
+} config_type_t;
 
 /* A list of texts; from the environment: separated by commas. */
 typedef struct {
@@ -36,6 +41,7 @@ typedef struct {
     const char *help;
 } config_field_t;
 
+/* clang-format off */
 #define CONFIG_TEXT(type_, member, initial, environment, help)                                     \
     {#member, CONFIG_TYPE_TEXT, offsetof(type_, member), initial, 0, 0, environment, help}
 #define CONFIG_NUMBER(type_, member, initial, low, high, environment, help)                        \
@@ -45,6 +51,7 @@ typedef struct {
 #define CONFIG_LIST(type_, member, initial, environment, help)                                     \
     {#member, CONFIG_TYPE_LIST, offsetof(type_, member), initial, 0, 0, environment, help}
 #define CONFIG_END {NULL, CONFIG_TYPE_TEXT, 0, NULL, 0, 0, NULL, NULL}
+/* clang-format on */
 
 /*
  * Fills *out_values (members: char * for TEXT, int64_t for NUMBER, bool for BOOL, config_list_t

@@ -19,16 +19,18 @@ typedef enum { METRIC_KIND_COUNTER, METRIC_KIND_GAUGE, METRIC_KIND_HISTOGRAM } m
 typedef struct metric {
     const char *name, *help;
     metric_kind_t kind;
-    const char *labels; /* "route=\"qido\"" or NULL */
+    const char *labels;                      /* "route=\"qido\"" or NULL */
     _Atomic int64_t value;                   /* counter, gauge; histogram: sum in microseconds */
     _Atomic int64_t buckets[METRIC_BUCKETS]; /* histogram: 0.1 ms, doubled each time; last +Inf */
     _Atomic int registered;
     struct metric *next;
 } metric_t;
 
+/* clang-format off */
 #define METRIC_COUNTER(name, help)   {name, help, METRIC_KIND_COUNTER, 0, 0, {0}, 0, 0}
 #define METRIC_GAUGE(name, help)     {name, help, METRIC_KIND_GAUGE, 0, 0, {0}, 0, 0}
 #define METRIC_HISTOGRAM(name, help) {name, help, METRIC_KIND_HISTOGRAM, 0, 0, {0}, 0, 0}
+/* clang-format on */
 
 void metric_register(metric_t *metric);
 void metric_add(metric_t *metric, int64_t amount);

@@ -34,7 +34,8 @@ typedef struct {
         CONFIG_TEXT(type_, service.keys, "", "ZPACS_KEYS", "folder of CURVE keys"),                \
         CONFIG_TEXT(type_, service.log_level, "info", "ZPACS_LOG_LEVEL", "debug ... error"),       \
         CONFIG_TEXT(type_, service.admin_address, ADMIN, "ZPACS_ADMIN", "metrics and health"),     \
-        CONFIG_NUMBER(type_, service.drain_ms, "10000", 0, 3600000, "ZPACS_DRAIN_MS", "drain limit")
+        CONFIG_NUMBER(type_, service.drain_ms, "10000", 0, 3600000, "ZPACS_DRAIN_MS",              \
+                      "drain limit")
 
 typedef struct {
     const char *name;
@@ -45,11 +46,12 @@ typedef struct {
     /* Starts everything and returns; *out_state is handed to the others. config is borrowed for the
      * life of the process. */
     status_t (*start)(void *config, void **out_state);
-    void (*drain)(void *state);       /* stop taking new work; may be NULL */
-    bool (*is_drained)(void *state);  /* polled while draining; NULL: at once */
+    void (*drain)(void *state);      /* stop taking new work; may be NULL */
+    bool (*is_drained)(void *state); /* polled while draining; NULL: at once */
     void (*stop)(void *state);
-    status_t (*health)(void *state);  /* of /healthz; NULL: alive is healthy; runs in the admin thread */
-    void (*loop_tick)(void *state);   /* about every second in the main thread; may be NULL */
+    /* Of /healthz, in the admin thread; NULL: alive is healthy. */
+    status_t (*health)(void *state);
+    void (*loop_tick)(void *state); /* about every second in the main thread; may be NULL */
 } service_t;
 
 int service_main(const service_t *service, int argc, char **argv);

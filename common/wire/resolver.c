@@ -138,7 +138,7 @@ static status_t prepare(resolver_t *resolver, const char *endpoint)
         if (!ask(resolver->host, resolver->port, AI_NUMERICHOST, &resolver->list))
             return start_thread(resolver);
     } else if (strncmp(endpoint, "ipc://", 6) == 0 || strncmp(endpoint, "inproc://", 9) == 0) {
-        strcpy(resolver->list.items[0], endpoint);
+        snprintf(resolver->list.items[0], RESOLVER_ADDRESS_SIZE, "%s", endpoint);
         resolver->list.count = 1;
     } else {
         return fail(STATUS_INVALID, "'%s' is neither ipc:// nor tcp://", endpoint);

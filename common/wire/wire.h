@@ -15,13 +15,13 @@
 enum {
     WIRE_MESSAGE_MAX = 1024 * 1024, /* bytes of one frame (ZMQ_MAXMSGSIZE) */
     WIRE_FRAMES_MAX = 8,
-    WIRE_WINDOW = 256,              /* requests under way per caller */
+    WIRE_WINDOW = 256, /* requests under way per caller */
     WIRE_DEADLINE_DEFAULT_MS = 10000,
     WIRE_HEARTBEAT_MS = 2000,
     WIRE_HEARTBEAT_TIMEOUT_MS = 6000,
     WIRE_HANDSHAKE_MS = 5000,
-    WIRE_CONNECT_MS = 3000,         /* a call waits so long for a server that is starting */
-    WIRE_QUEUE_MAX = 4096,          /* requests that wait for a lane; then BUSY */
+    WIRE_CONNECT_MS = 3000, /* a call waits so long for a server that is starting */
+    WIRE_QUEUE_MAX = 4096,  /* requests that wait for a lane; then BUSY */
     WIRE_QUEUE_BYTES_MAX = 64 * 1024 * 1024
 };
 
@@ -35,12 +35,11 @@ typedef struct {
 } wire_call_t;
 
 /*
- * Answers one request. request is unpacked; reply is an initialised message of the route's reply type
- *.
- * state is what lane_open of this lane returned.
+ * Answers one request. request is unpacked; reply is an initialised message of the route's reply
+ * type; state is what lane_open of this lane returned.
  */
-typedef status_t wire_handler_t(void *state, const wire_call_t *call, const ProtobufCMessage *request,
-                                ProtobufCMessage *reply);
+typedef status_t wire_handler_t(void *state, const wire_call_t *call,
+                                const ProtobufCMessage *request, ProtobufCMessage *reply);
 
 typedef struct {
     const ProtobufCMessageDescriptor *request; /* NULL ends the table */
@@ -50,9 +49,11 @@ typedef struct {
     const char *callers; /* names that may ask, separated by spaces */
 } wire_route_t;
 
+/* clang-format off */
 #define WIRE_ROUTE(Package, Request, Reply, handler, lane, callers)                                \
     {&Package##__##Request##__descriptor, &Package##__##Reply##__descriptor, handler, lane, callers}
 #define WIRE_ROUTES_END {NULL, NULL, NULL, 0, NULL}
+/* clang-format on */
 
 /*
  * The reply handed to a handler is an initialised message; what the handler hangs into it must come
@@ -61,11 +62,11 @@ typedef struct {
  */
 
 typedef struct {
-    const char *endpoint;     /* "tcp://127.0.0.1:*", "ipc:///run/..." */
-    const char *keys_folder;  /* see wire_keys_make() */
-    const char *name;         /* of this service */
+    const char *endpoint;    /* "tcp://127.0.0.1:*", "ipc:///run/..." */
+    const char *keys_folder; /* see wire_keys_make() */
+    const char *name;        /* of this service */
     const wire_route_t *routes;
-    int reading_lanes;        /* threads of lane 1 */
+    int reading_lanes;                           /* threads of lane 1 */
     void *(*lane_open)(void *context, int lane); /* called in the lane's own thread; may be NULL */
     void (*lane_close)(void *context, int lane, void *state);
     void (*lane_idle)(void *context, int lane, void *state); /* lane 0 only: about every second */
@@ -86,9 +87,9 @@ void wire_server_stop(wire_server_t **server, int drain_ms);
 /* ---- client ------------------------------------------------------------------------------- */
 
 /*
- * One caller's connection; for one thread. Opening does not wait for the server, nor need the
- * server's <server_name>.pub be there yet; the caller's own key must be. Connects to every address the endpoint's name resolves
- * to and asks anew every few seconds.
+ * One caller's connection; for one thread. Connects to every address the endpoint's name resolves
+ * to and asks anew every few seconds. Opening does not wait for the server, nor need the server's
+ * <server_name>.pub be there yet; the caller's own key must be.
  */
 typedef struct wire_client wire_client_t;
 
