@@ -23,6 +23,8 @@ struct http_server {
     http_server_options_t options;
     struct mg_context *civetweb;
     int port;
+    _Atomic int under_way;
+    _Atomic bool draining;
 };
 
 /* The last thing CivetWeb said in this thread: why a start failed. */
@@ -225,8 +227,9 @@ static void end_thread(const struct mg_context *civetweb, int kind, void *output
 static int begin_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
-    const http_server_t *server = info->user_data;
+    http_server_t *server = info->user_data;
     int64_t started_us = clock_wall_us();
+    server->under_way++;
     http_request_t *request = memory_allocate(sizeof *request);
     request->connection = connection;
     request->info = info;
@@ -234,7 +237,7 @@ static int begin_request(struct mg_connection *connection)
     request->length = -1;
     request->is_head = strcmp(info->request_method, "HEAD") == 0;
     request->output = mg_get_thread_pointer(connection);
-    request->close = wants_close(request);
+    request->close = wants_close(request) || server->draining;
 
     dispatch(server, request);
     if (!request->begun)
@@ -250,6 +253,7 @@ static int begin_request(struct mg_connection *connection)
                                  request->sent_bytes, clock_wall_us() - started_us);
     buffer_destroy(&request->headers);
     free(request);
+    server->under_way--;
     return status;
 }
 
@@ -370,6 +374,16 @@ status_t http_server_start(const http_server_options_t *options, http_server_t *
     }
     *out_server = server;
     return STATUS_OK;
+}
+
+void http_server_drain(http_server_t *server)
+{
+    server->draining = true;
+}
+
+bool http_server_is_drained(const http_server_t *server)
+{
+    return server->under_way == 0;
 }
 
 void http_server_stop(http_server_t **server)

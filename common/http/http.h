@@ -54,7 +54,13 @@ typedef struct {
 typedef struct http_server http_server_t;
 
 status_t http_server_start(const http_server_options_t *options, http_server_t **out_server);
-void http_server_stop(http_server_t **server); /* waits for the requests under way */
+/*
+ * drain: from now on each connection ends with its answer; is_drained: no request is under way.
+ * stop cuts what is still under way: a body that is being read or written breaks off.
+ */
+void http_server_drain(http_server_t *server);
+bool http_server_is_drained(const http_server_t *server);
+void http_server_stop(http_server_t **server);
 int http_server_port(const http_server_t *server); /* the real one when address said port 0 */
 
 /* ---- the request (all text is borrowed until the handler returns) -------------------------- */

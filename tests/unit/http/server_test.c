@@ -409,6 +409,35 @@ static void closes_rather_than_reading_gigabytes(void **state)
     assert_true(clock_monotonic_ms() - started < 8000);
 }
 
+/* A request under way is waited for, and no connection outlives its answer. */
+static void drains(void **state)
+{
+    (void)state;
+    http_server_t *other = NULL;
+    http_server_options_t options = {.address = "127.0.0.1:0", .threads = 2, .routes = routes,
+                                     .read_timeout_ms = 2000};
+    assert_int_equal(http_server_start(&options, &other), STATUS_OK);
+    http_server_t *usual = server;
+    server = other;
+    int fd = connect_server();
+    server = usual;
+    static const char half[] = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na";
+    send_all(fd, half, strlen(half));
+    for (int i = 0; i < 1000 && http_server_is_drained(other); i++)
+        usleep(5000);
+    http_server_drain(other);
+    assert_false(http_server_is_drained(other));
+    send_all(fd, "bc", 2);
+    AUTO_BUFFER answer = {0};
+    read_to_end(fd, &answer); /* ends although nobody asked for it */
+    assert_non_null(strstr(buffer_text(&answer), "3 bytes, sum 294"));
+    for (int i = 0; i < 1000 && !http_server_is_drained(other); i++)
+        usleep(5000);
+    assert_true(http_server_is_drained(other));
+    close(fd);
+    http_server_stop(&other);
+}
+
 static void refuses_what_is_too_long(void **state)
 {
     (void)state;
@@ -492,6 +521,7 @@ int main(void)
         cmocka_unit_test(head_is_get_without_body),
         cmocka_unit_test(keeps_the_connection),
         cmocka_unit_test(closes_rather_than_reading_gigabytes),
+        cmocka_unit_test(drains),
         cmocka_unit_test(refuses_what_is_too_long),
         cmocka_unit_test(refuses_bad_options),
     };
