@@ -77,8 +77,7 @@ static status_t walk(dicom_reader_t *reader, const path_t *path, dicom_token_t *
                 level--;
             break;
         case DICOM_TOKEN_SEQUENCE:
-            if (token.depth == level && token.tag == path->tags[level] &&
-                level + 1 < path->count) {
+            if (token.depth == level && token.tag == path->tags[level] && level + 1 < path->count) {
                 in_sequence = true;
                 item = 0;
             } else {

@@ -315,10 +315,31 @@ static bool uses_charset(uint16_t vr)
            vr == DICOM_VR('U', 'T');
 }
 
+bool dicom_charset_is_plain(const dicom_charset_t *charset, const uint8_t *text, size_t length)
+{
+    size_t i = 0;
+    for (; i + 8 <= length; i += 8) {
+        uint64_t word;
+        memcpy(&word, text + i, sizeof word);
+        if (word & 0x8080808080808080u)
+            return false;
+    }
+    for (; i < length; i++)
+        if (text[i] & 0x80)
+            return false;
+    if (!length)
+        return true;
+    if (charset->g0 == SET_ROMAJI && (memchr(text, 0x5C, length) || memchr(text, 0x7E, length)))
+        return false;
+    return !memchr(text, ESC, length);
+}
+
 void dicom_charset_decode(dicom_charset_t *charset, uint16_t vr, const uint8_t *text, size_t length,
                           buffer_t *out_utf8)
 {
-    if (!uses_charset(vr) || (!charset->declared && !memchr(text, ESC, length))) {
+    if (dicom_charset_is_plain(charset, text, length)) {
+        buffer_append(out_utf8, text, length);
+    } else if (!uses_charset(vr) || (!charset->declared && !memchr(text, ESC, length))) {
         if (is_utf8(text, length))
             buffer_append(out_utf8, text, length);
         else

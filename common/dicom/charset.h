@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ typedef struct dicom_charset dicom_charset_t;
 /* value: the raw (0008,0005), backslash separated; NULL or empty is the default repertoire. */
 dicom_charset_t *dicom_charset_open(const char *value, size_t length);
 void dicom_charset_close(dicom_charset_t **charset);
+
+/* Whether text is the same in UTF-8, so that there is nothing to decode: nearly all of it is. */
+bool dicom_charset_is_plain(const dicom_charset_t *charset, const uint8_t *text, size_t length);
 
 /*
  * Appends the UTF-8 form. Escape sequences are followed and end at delimiters: '\\' '^' '=' for PN

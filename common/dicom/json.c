@@ -194,7 +194,8 @@ static bool is_bulk(const dicom_json_options_t *options, const dicom_token_t *to
     bool long_text = options->text_inline_max && token->length > options->text_inline_max;
     switch (dicom_json_form(vr)) {
     case DICOM_FORM_BINARY:
-        return token->length > options->inline_max || (token->length && is_pixel_data(token)) ||
+        return token->length > options->inline_max ||
+               ((token->length || token->cut) && is_pixel_data(token)) ||
                (vr == DICOM_VR('U', 'N') && long_text);
     case DICOM_FORM_WHOLE:
         return vr != DICOM_VR('U', 'R') && long_text;

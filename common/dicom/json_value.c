@@ -329,21 +329,6 @@ static void append_numbers(buffer_t *out, const dicom_token_t *token, uint16_t v
 
 /* ---- values --------------------------------------------------------------------------------- */
 
-static bool is_plain_ascii(const uint8_t *text, size_t length)
-{
-    size_t i = 0;
-    for (; i + 8 <= length; i += 8) {
-        uint64_t word;
-        memcpy(&word, text + i, sizeof word);
-        if (word & 0x8080808080808080u)
-            return false;
-    }
-    for (; i < length; i++)
-        if (text[i] & 0x80)
-            return false;
-    return !memchr(text, 0x1B, length);
-}
-
 /* One value; false (and nothing appended) when it is empty. */
 static bool append_value(buffer_t *out, slice_t value, uint16_t vr, dicom_form_t form)
 {
@@ -369,7 +354,7 @@ void dicom_json_values(buffer_t *out, const dicom_token_t *token, uint16_t vr,
     slice_t rest = trim((slice_t){token->value, token->length}, false);
     if (!rest.length)
         return;
-    if (!is_plain_ascii(rest.text, rest.length)) {
+    if (!dicom_charset_is_plain(charset, rest.text, rest.length)) {
         buffer_clear(scratch);
         dicom_charset_decode(charset, vr, rest.text, rest.length, scratch);
         rest = (slice_t){scratch->data, scratch->length};
