@@ -82,6 +82,19 @@ static status_t start(void *config, void **out_state)
     return status;
 }
 
+static void drain(void *pointer)
+{
+    state_t *state = pointer;
+    http_server_drain(state->server);
+    http_server_drain(state->stow_server);
+}
+
+static bool is_drained(void *pointer)
+{
+    state_t *state = pointer;
+    return http_server_is_drained(state->server) && http_server_is_drained(state->stow_server);
+}
+
 /* Ready means that the index answers. */
 static status_t health(void *pointer)
 {
@@ -106,6 +119,8 @@ static const service_t service = {
     .config = dicomweb_config_fields,
     .config_size = sizeof(dicomweb_config_t),
     .start = start,
+    .drain = drain,
+    .is_drained = is_drained,
     .stop = stop,
     .health = health,
     .loop_tick = tick,
