@@ -1,0 +1,11 @@
+#include "index/config.h"
+
+const config_field_t index_config_fields[] = {
+    SERVICE_CONFIG_FIELDS(index_config_t, "127.0.0.1:30091"),
+    CONFIG_TEXT(index_config_t, index_endpoint, "", "ZPACS_INDEX_ENDPOINT",
+                "address to bind; default ipc://<data>/run/index.sock"),
+    CONFIG_NUMBER(index_config_t, reading_lanes, "2", 1, 64, "ZPACS_INDEX_READING_LANES",
+                  "threads that answer questions"),
+    CONFIG_NUMBER(index_config_t, stable_seconds, "60", 1, 86400, "ZPACS_STABLE_SECONDS",
+                  "a study is complete when no instance has come for so long"),
+    CONFIG_END};

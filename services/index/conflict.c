@@ -1,0 +1,271 @@
+#include "index/rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Does a tombstone cover a record with these UIDs, received then? */
+static status_t is_dead(rows_t *rows, const char *study, const char *series, const char *sop,
+                        int64_t received_us, bool *out_dead)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(rows->database,
+                         "SELECT 1 FROM tombstones WHERE study_instance_uid = $1"
+                         " AND (series_instance_uid = '' OR series_instance_uid = $2)"
+                         " AND (sop_instance_uid = '' OR sop_instance_uid = $3)"
+                         " AND received_up_to_us >= $4 LIMIT 1",
+                         &find));
+    statement_bind_text(find, 1, study);
+    statement_bind_text(find, 2, series);
+    statement_bind_text(find, 3, sop);
+    statement_bind_int64(find, 4, received_us);
+    return statement_step(find, out_dead);
+}
+
+/* The record that a RESOLVE chose for an instance. */
+static status_t kept_find(rows_t *rows, const char *sop, origin_t *out_kept)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(rows->database,
+                         "SELECT kept_pack, kept_sequence FROM resolves WHERE sop_instance_uid = $1",
+                         &find));
+    statement_bind_text(find, 1, sop);
+    bool row = false;
+    TRY(statement_step(find, &row));
+    snprintf(out_kept->pack.text, sizeof out_kept->pack.text, "%s",
+             row ? statement_text(find, 0) : "");
+    out_kept->sequence = row ? statement_int64(find, 1) : 0;
+    return STATUS_OK;
+}
+
+static bool origin_is(const origin_t *origin, const origin_t *other)
+{
+    return origin->sequence == other->sequence && strcmp(origin->pack.text, other->pack.text) == 0;
+}
+
+/* The record to be served comes first: the chosen one, else the smaller origin. */
+static bool goes_before(const origin_t *a, const origin_t *b, const origin_t *kept)
+{
+    if (origin_is(a, kept) != origin_is(b, kept))
+        return origin_is(a, kept);
+    return origin_compare(a, b) < 0;
+}
+
+/* ---- copies ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const char *sop, *study, *series, *pack, *source;
+    int64_t record_offset;
+    const origin_t *origin;
+    const uint8_t *sha256;
+} copy_t;
+
+static status_t copy_add(rows_t *rows, const copy_t *copy)
+{
+    statement_t *insert = NULL;
+    TRY(database_prepare(rows->database,
+                         "INSERT INTO copies (sop_instance_uid, origin_pack, origin_sequence,"
+                         " received_us, sha256, study_instance_uid, series_instance_uid, pack,"
+                         " record_offset, source, conflict)"
+                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)"
+                         " ON CONFLICT (sop_instance_uid, origin_pack, origin_sequence) DO UPDATE"
+                         " SET pack = excluded.pack, record_offset = excluded.record_offset",
+                         &insert));
+    statement_bind_text(insert, 1, copy->sop);
+    statement_bind_text(insert, 2, copy->origin->pack.text);
+    statement_bind_int64(insert, 3, copy->origin->sequence);
+    statement_bind_int64(insert, 4, copy->origin->received_us);
+    statement_bind_blob(insert, 5, copy->sha256, SHA256_SIZE);
+    statement_bind_text(insert, 6, copy->study);
+    statement_bind_text(insert, 7, copy->series);
+    statement_bind_text(insert, 8, copy->pack);
+    statement_bind_int64(insert, 9, copy->record_offset);
+    statement_bind_text(insert, 10, copy->source);
+    return statement_run(insert);
+}
+
+static status_t copy_of_entry(rows_t *rows, const entry_t *entry)
+{
+    return copy_add(rows, &(copy_t){.sop = entry->sop_instance_uid,
+                                    .study = entry->study_instance_uid,
+                                    .series = entry->series_instance_uid,
+                                    .pack = entry->record.pack.text,
+                                    .source = entry->source,
+                                    .record_offset = (int64_t)entry->record.offset,
+                                    .origin = &entry->origin,
+                                    .sha256 = entry->record.dataset_sha256});
+}
+
+static status_t copy_of_row(rows_t *rows, const char *sop, const instance_row_t *row)
+{
+    return copy_add(rows, &(copy_t){.sop = sop,
+                                    .study = row->study_instance_uid,
+                                    .series = row->series_instance_uid,
+                                    .pack = row->pack.text,
+                                    .source = row->source,
+                                    .record_offset = row->record_offset,
+                                    .origin = &row->origin,
+                                    .sha256 = row->sha256});
+}
+
+/* Which copies are in conflict: other bytes, or another place, than what is served; a decision
+ * settles those that were there before it. */
+static status_t conflicts_mark(rows_t *rows, const char *sop)
+{
+    statement_t *update = NULL;
+    TRY(database_prepare(
+        rows->database,
+        "UPDATE copies SET conflict = CASE WHEN EXISTS (SELECT 1 FROM instances i"
+        " JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series"
+        " WHERE i.sop_instance_uid = $1 AND i.sha256 = copies.sha256"
+        " AND s.study_instance_uid = copies.study_instance_uid"
+        " AND e.series_instance_uid = copies.series_instance_uid) OR EXISTS (SELECT 1 FROM resolves"
+        " r WHERE r.sop_instance_uid = $1 AND r.resolved_us >= copies.received_us)"
+        " THEN 0 ELSE 1 END WHERE sop_instance_uid = $1",
+        &update));
+    statement_bind_text(update, 1, sop);
+    return statement_run(update);
+}
+
+/* ---- taking in a record ------------------------------------------------------------------------ */
+
+/* Compaction copied the record: it lies elsewhere, and is the same. */
+static status_t row_move(rows_t *rows, const entry_t *entry, int64_t id)
+{
+    statement_t *update = NULL;
+    TRY(database_prepare(rows->database,
+                         "UPDATE instances SET pack = $1, record_offset = $2, dataset_offset = $3"
+                         " WHERE id = $4",
+                         &update));
+    statement_bind_text(update, 1, entry->record.pack.text);
+    statement_bind_int64(update, 2, (int64_t)entry->record.offset);
+    statement_bind_int64(update, 3, (int64_t)entry->record.dataset_offset);
+    statement_bind_int64(update, 4, id);
+    return statement_run(update);
+}
+
+static status_t copy_forget(rows_t *rows, const entry_t *entry)
+{
+    statement_t *clear = NULL;
+    TRY(database_prepare(rows->database,
+                         "DELETE FROM copies WHERE sop_instance_uid = $1 AND origin_pack = $2"
+                         " AND origin_sequence = $3",
+                         &clear));
+    statement_bind_text(clear, 1, entry->sop_instance_uid);
+    statement_bind_text(clear, 2, entry->origin.pack.text);
+    statement_bind_int64(clear, 3, entry->origin.sequence);
+    return statement_run(clear);
+}
+
+/* The record takes the place of the one that is served now. */
+static status_t row_replace(rows_t *rows, const entry_t *entry, const instance_row_t *row)
+{
+    TRY(copy_of_row(rows, entry->sop_instance_uid, row));
+    TRY(rows_delete_instance(rows, row->id));
+    TRY(copy_forget(rows, entry));
+    TRY(rows_insert(rows, entry));
+    return rows_settle(rows, row->study, row->series);
+}
+
+static bool is_same_content(const entry_t *entry, const instance_row_t *row)
+{
+    return memcmp(entry->record.dataset_sha256, row->sha256, SHA256_SIZE) == 0 &&
+           strcmp(entry->study_instance_uid, row->study_instance_uid) == 0 &&
+           strcmp(entry->series_instance_uid, row->series_instance_uid) == 0;
+}
+
+/* There is a row for this SOP Instance UID already. */
+static status_t second_put(rows_t *rows, const entry_t *entry, const instance_row_t *row,
+                           put_t *out_put)
+{
+    origin_t kept = {0};
+    bool same = is_same_content(entry, row);
+    *out_put = same ? PUT_DUPLICATE : PUT_CONFLICT;
+    if (origin_is(&entry->origin, &row->origin))
+        return row_move(rows, entry, row->id);
+    TRY(rows_change(rows, same ? "instance.duplicate" : "instance.conflict",
+                    entry->study_instance_uid, entry->series_instance_uid, entry->sop_instance_uid,
+                    entry->source));
+    TRY(kept_find(rows, entry->sop_instance_uid, &kept));
+    if (goes_before(&entry->origin, &row->origin, &kept))
+        TRY(row_replace(rows, entry, row));
+    else
+        TRY(copy_of_entry(rows, entry));
+    return conflicts_mark(rows, entry->sop_instance_uid);
+}
+
+status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put)
+{
+    bool dead = false, found = false;
+    instance_row_t row;
+    TRY(is_dead(rows, entry->study_instance_uid, entry->series_instance_uid,
+                entry->sop_instance_uid, entry->origin.received_us, &dead));
+    if (dead) {
+        *out_put = PUT_DEAD;
+        return STATUS_OK;
+    }
+    TRY(rows_count_source(rows, entry));
+    TRY(rows_find_instance(rows, entry->sop_instance_uid, &found, &row));
+    if (found)
+        return second_put(rows, entry, &row, out_put);
+    *out_put = entry->unreadable ? PUT_UNREADABLE : PUT_STORED;
+    return rows_insert(rows, entry);
+}
+
+/* ---- electing ---------------------------------------------------------------------------------- */
+
+/* The copy to be served if none else is. */
+static status_t best_copy(rows_t *rows, const char *sop, const origin_t *kept, bool *out_found,
+                          origin_t *out_origin, ulid_t *out_pack, int64_t *out_offset)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(rows->database,
+                         "SELECT received_us, origin_pack, origin_sequence, pack, record_offset"
+                         " FROM copies WHERE sop_instance_uid = $1",
+                         &find));
+    statement_bind_text(find, 1, sop);
+    *out_found = false;
+    for (bool row = true;;) {
+        TRY(statement_step(find, &row));
+        if (!row)
+            return STATUS_OK;
+        origin_t origin = {.received_us = statement_int64(find, 0),
+                           .sequence = statement_int64(find, 2)};
+        snprintf(origin.pack.text, sizeof origin.pack.text, "%s", statement_text(find, 1));
+        if (*out_found && !goes_before(&origin, out_origin, kept))
+            continue;
+        *out_found = true;
+        *out_origin = origin;
+        snprintf(out_pack->text, sizeof out_pack->text, "%s", statement_text(find, 3));
+        *out_offset = statement_int64(find, 4);
+    }
+}
+
+static status_t copy_serve(rows_t *rows, const ulid_t *pack, int64_t offset,
+                           const instance_row_t *row)
+{
+    pack_record_t record = {0};
+    entry_t entry = {0};
+    TRY(pack_store_record(rows->store, pack, (uint64_t)offset, &record));
+    status_t status = entry_read(rows->store, &record, false, &entry);
+    if (status == STATUS_OK && !row)
+        status = copy_forget(rows, &entry);
+    if (status == STATUS_OK)
+        status = row ? row_replace(rows, &entry, row) : rows_insert(rows, &entry);
+    entry_destroy(&entry);
+    return status;
+}
+
+status_t rows_elect(rows_t *rows, const char *sop_instance_uid)
+{
+    bool found = false, copy = false;
+    instance_row_t row;
+    origin_t kept = {0}, origin = {0};
+    ulid_t pack = {0};
+    int64_t offset = 0;
+    TRY(rows_find_instance(rows, sop_instance_uid, &found, &row));
+    TRY(kept_find(rows, sop_instance_uid, &kept));
+    TRY(best_copy(rows, sop_instance_uid, &kept, &copy, &origin, &pack, &offset));
+    if (copy && (!found || goes_before(&origin, &row.origin, &kept)))
+        TRY(copy_serve(rows, &pack, offset, found ? &row : NULL));
+    return conflicts_mark(rows, sop_instance_uid);
+}

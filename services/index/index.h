@@ -1,0 +1,90 @@
+#ifndef ZPACS_INDEX_INDEX_H
+#define ZPACS_INDEX_INDEX_H
+
+#include "index.pb-c.h"
+#include "index/config.h"
+#include "index/progress.h"
+#include "index/rows.h"
+#include "pack/pool.h"
+#include "wire/wire.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { ANNOUNCED_MAX = 1024 };
+
+/* What a living writer has said is durable, and we have not read yet. */
+typedef struct {
+    ulid_t pack;
+    uint64_t durable;
+} announced_t;
+
+/*
+ * The service's state. What stands below `writing` is touched only with that mutex held: by lane 0
+ * (the writing lane) and by the thread that replays packs at start and for a rebuild.
+ */
+typedef struct {
+    const index_config_t *config;
+    char *folder, *database_path; /* <data>/index, <data>/index/index.db */
+    int lock_fd;                  /* one index per data folder */
+    pack_store_t *store;
+    wire_server_t *server;
+
+    pthread_mutex_t writing;
+    database_t *writer;
+    rows_t rows;
+    pack_pool_t *pool;
+    entry_t entry; /* its memory is used again and again */
+    progress_t progress;
+    bool has_attempts; /* some record crashed us before */
+    announced_t announced[ANNOUNCED_MAX];
+    size_t announced_count;
+    int64_t next_full_scan_ms, next_pool_tick_ms;
+
+    pthread_t replay;
+    atomic_bool replay_runs, stopping, rebuilding, database_ok;
+    atomic_int_fast64_t rebuilt_instances, lag_bytes, lane_alive_ms;
+} index_t;
+
+/* state.c */
+status_t index_open(const index_config_t *config, index_t **out_index);
+void index_close(index_t **index);
+bool index_lock(index_t *index, int64_t deadline_ms); /* false: the writer is busy until then */
+void index_unlock(index_t *index);
+
+/* ingest.c: reads a pack from its committed offset up to limit. */
+status_t ingest_pack(index_t *index, const ulid_t *pack, uint64_t limit, uint64_t *out_committed);
+status_t ingest_outcomes(index_t *index, const ulid_t *pack, uint64_t from, uint64_t committed,
+                         Index__PackIndexed *reply);
+
+/* recover.c: finds what no message told of. */
+void recover_announce(index_t *index, const ulid_t *pack, uint64_t durable);
+status_t recover_scan(index_t *index, bool sealed_too);
+status_t recover_start(index_t *index); /* the thread that reads all packs */
+
+/* rebuild.c */
+status_t rebuild_start(index_t *index);  /* BUSY while one runs */
+status_t rebuild_prepare(index_t *index); /* at start: when the way of extracting has changed */
+status_t rebuild_finish(index_t *index);
+
+/* remove.c */
+status_t remove_run(index_t *index, const Index__Delete *what, uint64_t *out_instances);
+
+/* changes.c */
+status_t changes_list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply);
+status_t changes_complete(index_t *index); /* study.complete for those that are stable */
+
+/* locate.c */
+status_t locate_run(database_t *reader, const Index__Locate *query, Index__Located *reply);
+
+/* statistics.c */
+status_t statistics_read(index_t *index, database_t *reader, Index__Statistics *reply);
+status_t conflicts_list(database_t *reader, uint32_t limit, Index__ConflictList *reply);
+
+/* routes.c */
+extern const wire_route_t index_routes[];
+void *index_lane_open(void *context, int lane);
+void index_lane_close(void *context, int lane, void *state);
+void index_lane_idle(void *context, int lane, void *state);
+
+#endif

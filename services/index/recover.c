@@ -1,0 +1,220 @@
+#include "index/index.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "log/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/*
+ * Finds what no message told of: the gap between the committed offset and what is durable, at every
+ * start in all packs, every second in those that are open or were when last seen.
+ */
+typedef struct {
+    ulid_t pack;
+    uint64_t size;
+    bool is_open;
+} listed_t;
+
+typedef struct {
+    listed_t *packs;
+    size_t count, capacity;
+} listing_t;
+
+static status_t listing_add(void *context, const ulid_t *pack, uint64_t size_bytes, bool is_open)
+{
+    listing_t *listing = context;
+    if (listing->count == listing->capacity) {
+        listing->capacity = listing->capacity ? 2 * listing->capacity : 64;
+        listing->packs = memory_resize(listing->packs, listing->capacity * sizeof *listing->packs);
+    }
+    listing->packs[listing->count++] = (listed_t){*pack, size_bytes, is_open};
+    return STATUS_OK;
+}
+
+/* ---- what living writers said ------------------------------------------------------------------ */
+
+static announced_t *announced_find(index_t *index, const ulid_t *pack)
+{
+    for (size_t i = 0; i < index->announced_count; i++)
+        if (strcmp(index->announced[i].pack.text, pack->text) == 0)
+            return &index->announced[i];
+    return NULL;
+}
+
+/* Full: then the gap is read when the pack's lock is free. */
+void recover_announce(index_t *index, const ulid_t *pack, uint64_t durable)
+{
+    announced_t *known = announced_find(index, pack);
+    if (known)
+        known->durable = durable > known->durable ? durable : known->durable;
+    else if (index->announced_count < ANNOUNCED_MAX)
+        index->announced[index->announced_count++] = (announced_t){*pack, durable};
+}
+
+static void announced_forget(index_t *index, const ulid_t *pack)
+{
+    announced_t *known = announced_find(index, pack);
+    if (known)
+        *known = index->announced[--index->announced_count];
+}
+
+/*
+ * Up to where an open pack may be read. When nobody holds its lock the writer is dead: what is there
+ * is made durable first, then a torn tail is all that can be missing.
+ */
+static uint64_t open_limit(index_t *index, const listed_t *listed)
+{
+    const announced_t *known = announced_find(index, &listed->pack);
+    uint64_t limit = known ? known->durable : 0, size = 0;
+    int fd = -1;
+    if (pack_store_file(index->store, &listed->pack, &fd, &size) != STATUS_OK)
+        return limit;
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
+        if (fdatasync(fd) == 0)
+            limit = size;
+        flock(fd, LOCK_UN);
+    }
+    close(fd);
+    return limit;
+}
+
+/* ---- packs ------------------------------------------------------------------------------------- */
+
+static status_t pack_state(index_t *index, const ulid_t *pack, uint64_t *out_committed,
+                           bool *out_sealed)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(index->writer, "SELECT committed_offset, sealed FROM packs WHERE pack = $1",
+                         &find));
+    statement_bind_text(find, 1, pack->text);
+    bool row = false;
+    TRY(statement_step(find, &row));
+    *out_committed = row ? (uint64_t)statement_int64(find, 0) : PACK_BLOCK_SIZE;
+    *out_sealed = row && statement_int64(find, 1);
+    return STATUS_OK;
+}
+
+/* Read to its end, and nothing will come any more. */
+static status_t pack_finish(index_t *index, const ulid_t *pack, uint64_t committed)
+{
+    statement_t *upsert = NULL;
+    announced_forget(index, pack);
+    TRY(database_prepare(index->writer,
+                         "INSERT INTO packs (pack, committed_offset, sealed) VALUES ($1, $2, 1)"
+                         " ON CONFLICT (pack) DO UPDATE SET sealed = 1",
+                         &upsert));
+    statement_bind_text(upsert, 1, pack->text);
+    statement_bind_int64(upsert, 2, (int64_t)committed);
+    return statement_run(upsert);
+}
+
+static status_t pack_catch_up(index_t *index, const listed_t *listed)
+{
+    uint64_t committed = 0, reached = 0;
+    bool sealed = false;
+    TRY(pack_state(index, &listed->pack, &committed, &sealed));
+    if (sealed || (listed->is_open && listed->size <= committed))
+        return STATUS_OK;
+    uint64_t limit = listed->is_open ? open_limit(index, listed) : listed->size;
+    reached = committed;
+    if (limit > committed) {
+        atomic_store(&index->lag_bytes, (int64_t)(limit - committed));
+        TRY(ingest_pack(index, &listed->pack, limit, &reached));
+        if (reached > committed)
+            log_info("pack.caught_up", LOG_TEXT("pack", listed->pack.text),
+                     LOG_NUMBER("from", committed), LOG_NUMBER("to", reached));
+    }
+    /* What was announced and is not there will not be asked for every second. */
+    if (listed->is_open && reached < limit)
+        announced_forget(index, &listed->pack);
+    if (!listed->is_open && !atomic_load(&index->stopping))
+        return pack_finish(index, &listed->pack, reached);
+    return STATUS_OK;
+}
+
+/* Packs that were open when last seen and are not now: sealed since. */
+static status_t listing_add_closed(index_t *index, listing_t *listing)
+{
+    AUTO_STATEMENT *find = NULL;
+    size_t open_count = listing->count;
+    TRY(database_prepare(index->writer, "SELECT pack FROM packs WHERE sealed = 0", &find));
+    for (bool row = true;;) {
+        TRY(statement_step(find, &row));
+        if (!row)
+            return STATUS_OK;
+        ulid_t pack = {0};
+        memcpy(pack.text, statement_text(find, 0), ULID_LENGTH);
+        bool is_open = false;
+        for (size_t i = 0; i < open_count && !is_open; i++)
+            is_open = strcmp(listing->packs[i].pack.text, pack.text) == 0;
+        uint64_t size = 0;
+        int fd = -1;
+        if (is_open || pack_store_file(index->store, &pack, &fd, &size) != STATUS_OK)
+            continue;
+        close(fd);
+        TRY(listing_add(listing, &pack, size, false));
+    }
+}
+
+/* The lock is given back between packs, so that messages are answered during a long replay. */
+static status_t listing_read(index_t *index, const listing_t *listing)
+{
+    for (size_t i = 0; i < listing->count && !atomic_load(&index->stopping); i++) {
+        TRY(pack_catch_up(index, &listing->packs[i]));
+        if (atomic_load(&index->replay_runs)) {
+            index_unlock(index);
+            usleep(100);
+            (void)index_lock(index, INT64_MAX);
+        }
+    }
+    return STATUS_OK;
+}
+
+status_t recover_scan(index_t *index, bool sealed_too)
+{
+    listing_t listing = {0};
+    status_t status = pack_store_list(index->store, sealed_too, listing_add, &listing);
+    if (status == STATUS_OK && !sealed_too)
+        status = listing_add_closed(index, &listing);
+    if (status == STATUS_OK)
+        status = listing_read(index, &listing);
+    free(listing.packs);
+    if (status == STATUS_OK)
+        atomic_store(&index->lag_bytes, 0);
+    return status;
+}
+
+/* ---- the thread of start and rebuild ----------------------------------------------------------- */
+
+static void *replay_main(void *context)
+{
+    index_t *index = context;
+    int64_t begin_ms = clock_monotonic_ms();
+    (void)index_lock(index, INT64_MAX);
+    status_t status = recover_scan(index, true);
+    if (status == STATUS_OK && !atomic_load(&index->stopping))
+        status = rebuild_finish(index);
+    index_unlock(index);
+    atomic_store(&index->replay_runs, false);
+    if (status == STATUS_OK)
+        log_info("replay.done", LOG_NUMBER("duration_ms", clock_monotonic_ms() - begin_ms));
+    else
+        log_error("replay.failed", LOG_TEXT("reason", fail_detail()));
+    return NULL;
+}
+
+status_t recover_start(index_t *index)
+{
+    if (index->replay)
+        pthread_join(index->replay, NULL); /* it has ended: replay_runs is false */
+    index->replay = 0;
+    atomic_store(&index->replay_runs, true);
+    if (pthread_create(&index->replay, NULL, replay_main, index) == 0)
+        return STATUS_OK;
+    atomic_store(&index->replay_runs, false);
+    return fail(STATUS_UNAVAILABLE, "no thread for the replay");
+}

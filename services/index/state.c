@@ -1,0 +1,182 @@
+#include "index/index.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "index/schema.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+bool index_lock(index_t *index, int64_t deadline_ms)
+{
+    if (deadline_ms == INT64_MAX)
+        return pthread_mutex_lock(&index->writing) == 0;
+    struct timespec until = {.tv_sec = deadline_ms / 1000,
+                             .tv_nsec = deadline_ms % 1000 * 1000000};
+    return pthread_mutex_clocklock(&index->writing, CLOCK_MONOTONIC, &until) == 0;
+}
+
+void index_unlock(index_t *index)
+{
+    pthread_mutex_unlock(&index->writing);
+}
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+static status_t folder_make(const char *path)
+{
+    return mkdir(path, 0700) && errno != EEXIST
+               ? fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno))
+               : STATUS_OK;
+}
+
+/* <data>/index/lock: a second writer of the same database would damage it. */
+static status_t lock_take(index_t *index)
+{
+    AUTO_FREE char *path = memory_format("%s/lock", index->folder);
+    index->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (index->lock_fd < 0)
+        return fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+    if (flock(index->lock_fd, LOCK_EX | LOCK_NB))
+        return fail(STATUS_BUSY, "another index runs on this data folder");
+    return STATUS_OK;
+}
+
+/* A damaged database is put aside: all it said stands in the packs. */
+static void database_put_aside(const index_t *index)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < 3; i++) {
+        AUTO_FREE char *from = memory_format("%s%s", index->database_path, suffixes[i]);
+        AUTO_FREE char *to = memory_format("%s.damaged%s", index->database_path, suffixes[i]);
+        (void)rename(from, to);
+    }
+}
+
+static status_t database_try(index_t *index)
+{
+    TRY(database_open(index->database_path, false, &index->writer));
+    status_t status = database_migrate(index->writer, schema_migrations);
+    if (status != STATUS_OK)
+        database_close(&index->writer);
+    return status;
+}
+
+static status_t database_start(index_t *index)
+{
+    status_t status = database_try(index);
+    if (status == STATUS_INTERNAL) {
+        log_error("database.damaged", LOG_TEXT("reason", fail_detail()));
+        database_put_aside(index);
+        status = database_try(index);
+    }
+    return status;
+}
+
+/* ---- what the last run died of ----------------------------------------------------------------- */
+
+static status_t attempt_count(index_t *index, const ulid_t *pack, uint64_t offset)
+{
+    statement_t *upsert = NULL;
+    log_error("record.crashed", LOG_TEXT("pack", pack->text), LOG_NUMBER("offset", offset));
+    TRY(database_prepare(index->writer,
+                         "INSERT INTO attempts (pack, record_offset, attempts) VALUES ($1, $2, 1)"
+                         " ON CONFLICT (pack, record_offset) DO UPDATE SET"
+                         " attempts = attempts.attempts + 1",
+                         &upsert));
+    statement_bind_text(upsert, 1, pack->text);
+    statement_bind_int64(upsert, 2, (int64_t)offset);
+    return statement_run(upsert);
+}
+
+static status_t attempts_start(index_t *index)
+{
+    AUTO_FREE char *path = memory_format("%s/progress", index->folder);
+    ulid_t pack;
+    uint64_t offset = 0;
+    TRY(progress_open(path, &index->progress, &pack, &offset));
+    if (*pack.text)
+        TRY(attempt_count(index, &pack, offset));
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(index->writer, "SELECT COUNT(*) FROM attempts", &find));
+    bool row = false;
+    TRY(statement_step(find, &row));
+    index->has_attempts = row && statement_int64(find, 0) > 0;
+    return STATUS_OK;
+}
+
+/* ---- start and stop ---------------------------------------------------------------------------- */
+
+static void taken_over(void *context, const ulid_t *pack, uint64_t durable)
+{
+    recover_announce(context, pack, durable);
+}
+
+static status_t start(index_t *index)
+{
+    const char *data = index->config->service.data;
+    TRY(folder_make(index->folder));
+    TRY(lock_take(index));
+    TRY(pack_store_open(data, &index->store));
+    TRY(database_start(index));
+    index->rows.database = index->writer;
+    index->rows.store = index->store;
+    TRY(attempts_start(index));
+    TRY(rebuild_prepare(index));
+    TRY(pack_pool_open(data, &index->pool, taken_over, index));
+    atomic_store(&index->database_ok, true);
+    atomic_store(&index->lane_alive_ms, clock_monotonic_ms());
+    return recover_start(index);
+}
+
+status_t index_open(const index_config_t *config, index_t **out_index)
+{
+    index_t *index = memory_allocate(sizeof *index);
+    index->config = config;
+    index->lock_fd = -1;
+    index->folder = memory_format("%s/index", config->service.data);
+    index->database_path = memory_format("%s/index.db", index->folder);
+    pthread_mutex_init(&index->writing, NULL);
+    status_t status = start(index);
+    if (status == STATUS_OK)
+        *out_index = index;
+    else
+        index_close(&index);
+    return status;
+}
+
+void index_close(index_t **closed)
+{
+    index_t *index = *closed;
+    if (!index)
+        return;
+    atomic_store(&index->stopping, true);
+    if (index->replay)
+        pthread_join(index->replay, NULL);
+    if (index->pool)
+        pack_pool_close(&index->pool);
+    if (index->writer) {
+        (void)schema_set(index->writer, "clean", "1");
+        database_checkpoint(index->writer);
+    }
+    database_close(&index->writer);
+    if (index->store)
+        pack_store_close(&index->store);
+    progress_close(&index->progress);
+    entry_destroy(&index->entry);
+    if (index->lock_fd >= 0)
+        close(index->lock_fd);
+    pthread_mutex_destroy(&index->writing);
+    free(index->folder);
+    free(index->database_path);
+    free(index);
+    *closed = NULL;
+}
