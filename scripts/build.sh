@@ -14,7 +14,7 @@ build_make() {
         rm -f "$log"
         die "the build ($mode) failed"
     fi
-    grep -vE '^(CC|CXX|AR|LD|GEN|make)[ \[:]' "$log" >&2 || true
+    grep -vE '^(CC|CXX|AR|LD|GEN|make)( |:|\[)' "$log" >&2 || true
     rm -f "$log"
 }
 

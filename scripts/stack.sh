@@ -43,7 +43,8 @@ stack_programs() {
     if run_as_service test -x "$ROOT/build/release/bin/zpacs-index" &&
         run_as_service test -r "$ROOT/build/ohif/dist/index.html"; then return; fi
     PROGRAMS=$DATA/program
-    local -a yaml=("${SERVICES[@]/#/services/}")
+    local -a yaml # without what else lies in the folders of the services
+    mapfile -t yaml < <(cd "$ROOT" && ls services/*/*.yaml)
     run_as_service sh -c 'rm -rf "$1" && mkdir -p "$1"' mkdir "$PROGRAMS"
     tar -C "$ROOT" -cf - build/release/bin build/ohif/dist scripts/run-nginx "${yaml[@]}" |
         run_as_service tar -C "$PROGRAMS" -xf -
@@ -51,12 +52,15 @@ stack_programs() {
 
 host_names() { # every Host that means us, one per line
     local host
-    for host in 127.0.0.1 localhost '[::1]' "${REACH:-}" ${HOSTS//,/ }; do
+    for host in 127.0.0.1 localhost '[::1]' "${REACH:-}"; do
         printf '%s\n' "$host:$PORT"
-        # Port 80 is not written in a Host; a name given with its port stands as it is.
         [ "$PORT" -ne 80 ] || printf '%s\n' "$host"
-        if [[ $host =~ [^:\]]:[0-9]+$ || $host =~ \]:[0-9]+$ ]]; then printf '%s\n' "$host"; fi
-    done | sort -u
+    done
+    # Other names as they stand (80 and 443 are not written in a Host), and with our port.
+    for host in ${HOSTS//,/ }; do
+        printf '%s\n' "$host"
+        [[ $host =~ [^:]:[0-9]+$ ]] || printf '%s\n' "$host:$PORT"
+    done
 }
 
 render_nginx() {
@@ -75,7 +79,7 @@ render_nginx() {
     {
         echo 'map $http_host $host_known {'
         echo '    default 0;'
-        host_names | sed 's/.*/    "&" 1;/'
+        host_names | sort -u | sed 's/.*/    "&" 1;/'
         echo '}'
     } | put "$RUN/nginx/hosts.conf"
     {
@@ -111,7 +115,7 @@ TEXT
 }
 
 render_supervisor() {
-    local bin=$PROGRAMS/build/release/bin name priority=10
+    local bin=$PROGRAMS/build/release/bin name config priority=10
     {
         cat <<TEXT
 [supervisord]
@@ -136,7 +140,8 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 serverurl=unix://$RUN/supervisor.sock
 TEXT
         for name in "${SERVICES[@]}"; do
-            render_program "$name" "$priority" "$bin/zpacs-$name --config $PROGRAMS/services/$name/$name.yaml"
+            config=$PROGRAMS/services/$name/$name.yaml
+            render_program "$name" "$priority" "$bin/zpacs-$name$([ ! -f "$config" ] || echo " --config $config")"
             printf 'environment=ZPACS_ADMIN="127.0.0.1:%s"\n' "${ADMIN[$name]}"
             priority=$((priority + 10))
         done
