@@ -284,7 +284,7 @@ stack_down() {
         return 0
     fi
     say 'Ending zpacs ...'
-    control shutdown >/dev/null 2>&1 || run_as_service sh -c 'kill -TERM "$(cat "$1")"' kill "$RUN/supervisord.pid"
+    control shutdown >/dev/null 2>&1 || run_as_service sh -c 'kill -TERM "$(cat "$1")"' kill "$RUN/supervisord.pid" 2>/dev/null || true
     flock --timeout 60 --shared "$RUN/lock" true || die 'it did not end within 60 s; see zpacs logs supervisord'
     run_as_service rm -f "$RUN/endpoints.json" "$RUN/settings"
     say 'Ended.'
