@@ -84,11 +84,12 @@ status_t receive(association_t *a, const association_options_t *options)
         return fail_condition(classify(condition), "association request", condition);
     copy_title(a->calling, a->handle->params->DULparams.callingAPTitle);
     copy_title(a->called, a->handle->params->DULparams.calledAPTitle);
-    DUL_ASSOCIATESERVICEPARAMETERS &ours = a->handle->params->DULparams;
-    OFStandard::strlcpy(ours.calledImplementationClassUID, options->implementation_class_uid,
-                        sizeof ours.calledImplementationClassUID);
-    OFStandard::strlcpy(ours.calledImplementationVersionName, options->implementation_version,
-                        sizeof ours.calledImplementationVersionName);
+    OFStandard::strlcpy(a->handle->params->ourImplementationClassUID,
+                        options->implementation_class_uid,
+                        sizeof a->handle->params->ourImplementationClassUID);
+    OFStandard::strlcpy(a->handle->params->ourImplementationVersionName,
+                        options->implementation_version,
+                        sizeof a->handle->params->ourImplementationVersionName);
     return STATUS_OK;
 }
 
@@ -373,9 +374,7 @@ status_t association_confirm_release(association_t *association)
 
 status_t association_abort(association_t *association)
 {
-    return guarded([&]() -> status_t {
-        OFCondition condition = ASC_abortAssociation(association->handle);
-        return condition.good() ? STATUS_OK
-                                : fail_condition(STATUS_UNAVAILABLE, "abort", condition);
-    });
+    /* Not through DCMTK: it would wait for the peer to close, for as long as a stall may last. */
+    static const unsigned char pdu[] = {DUL_TYPEABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0};
+    return guarded([&]() -> status_t { return write_all(association, pdu, sizeof pdu); });
 }
