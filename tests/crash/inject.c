@@ -3,25 +3,27 @@
  *
  *     INJECT_AT=17 INJECT_ACTION=eio INJECT_MARK=file LD_PRELOAD=inject.so program
  *
- * Counts the calls in CALLS below, from 1; at the INJECT_AT-th it does INJECT_ACTION:
+ * Counts the calls at the end of this file, from 1; at the INJECT_AT-th it does INJECT_ACTION:
  *
  *     kill     ends the process before the call
  *     tear     a write gets half of its bytes out, then the process ends; other calls as kill
- *     eio      the call fails with EIO                 gone   this call and all behind it do
- *     enospc   the call fails with ENOSPC              full   this call and all behind it do, those
- *                                                             that make room (ftruncate, unlink) not
+ *     eio      the call fails with EIO (a sync that fails loses what was to be synced)
+ *     gone     as eio, this call and all behind it
+ *     enospc   the call fails with ENOSPC
+ *     full     as enospc, this call and all behind it but those that make room or need none
  *     short    a write gets half of its bytes out; other calls are not touched
- *     cut      the power fails before the call: what was written to packs since their last sync is
- *              lost, the process ends
+ *     cut      the power fails before the call: what was written to files since their last sync is
+ *              lost, new names whose folder was not synced are undone, the process ends
  *     cut-late as cut, but of each unsynced write the second half is there, and the first is lost
  *     cut-early as cut, but the first half is there, and the second is lost
  *
  * Then it makes the file INJECT_MARK with the call's name in it: a program that ran to its end
  * without it had fewer calls. A program keeps what it does out of the count with syscall(2).
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -103,9 +105,40 @@ static void zero(int fd, uint64_t offset, size_t length)
     }
 }
 
+/* A rename lasts once the folder of the new name is synced. */
+static struct {
+    char from[PATH_MAX], to[PATH_MAX];
+} renamed[UNSYNCED_MAX];
+static size_t renamed_count;
+
+static void note_rename(const char *from, const char *to)
+{
+    if (renamed_count == UNSYNCED_MAX || strlen(from) >= PATH_MAX || strlen(to) >= PATH_MAX)
+        abort();
+    strcpy(renamed[renamed_count].from, from);
+    strcpy(renamed[renamed_count++].to, to);
+}
+
+static void note_folder_sync(int fd)
+{
+    struct stat synced, folder;
+    if (fstat(fd, &synced) != 0 || !S_ISDIR(synced.st_mode))
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < renamed_count; i++) {
+        char path[PATH_MAX];
+        strcpy(path, renamed[i].to);
+        if (stat(dirname(path), &folder) != 0 || folder.st_ino != synced.st_ino)
+            renamed[kept++] = renamed[i];
+    }
+    renamed_count = kept;
+}
+
 /* Packs only grow between two syncs, or are written again in place where they had grown. */
 static void cut_power(action_t action)
 {
+    for (size_t i = renamed_count; i-- > 0;)
+        syscall(SYS_renameat, AT_FDCWD, renamed[i].to, AT_FDCWD, renamed[i].from);
     for (size_t i = unsynced_count; i-- > 0;) {
         size_t half = unsynced[i].length / 2;
         if (action == CUT)
@@ -250,16 +283,37 @@ ssize_t pwrite(int fd, const void *bytes, size_t length, off_t offset)
     return write_part(count_call("pwrite"), fd, bytes, length, offset, true);
 }
 
+/* After a failed sync the kernel takes the pages for clean: what they held may never reach the disk,
+ * and the next sync says all is well. */
+static void lose_unsynced(int fd)
+{
+    for (size_t i = 0; i < unsynced_count; i++)
+        if (unsynced[i].fd == fd)
+            zero(fd, unsynced[i].offset, unsynced[i].length);
+    note_sync(fd);
+}
+
+#define FAIL_SYNC_IF_INJECTED(call)                                                                \
+    do {                                                                                           \
+        int error_ = injected(call, false);                                                        \
+        if (error_) {                                                                              \
+            lose_unsynced(fd);                                                                     \
+            errno = error_;                                                                        \
+            return -1;                                                                             \
+        }                                                                                          \
+    } while (0)
+
 int fsync(int fd)
 {
-    FAIL_IF_INJECTED("fsync", false);
+    FAIL_SYNC_IF_INJECTED("fsync");
     note_sync(fd);
+    note_folder_sync(fd);
     return (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-    FAIL_IF_INJECTED("fdatasync", false);
+    FAIL_SYNC_IF_INJECTED("fdatasync");
     note_sync(fd);
     return (int)syscall(SYS_fdatasync, fd);
 }
@@ -274,6 +328,7 @@ int ftruncate(int fd, off_t length)
 int rename(const char *from, const char *to)
 {
     FAIL_IF_INJECTED("rename", false);
+    note_rename(from, to);
     return (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
 }
 

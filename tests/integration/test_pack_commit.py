@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,29 +92,39 @@ def check_against_ledger(data, ledger, folder, twice):
     return refused, stored, found
 
 
+def one_run(action, at, folder):
+    """One whole run with a fault at one call, and what came of it. False: there was no such call."""
+    folder.mkdir()
+    data, ledger = fresh(folder)
+    code, lines, was_there = drive(["run", data, ledger], folder, action, at)
+    where = f"{action} at call {at}: {(folder / 'mark').read_text() if was_there else 'none'}"
+    expected = -signal.SIGKILL if was_there and action in STOPS else 0
+    assert code == expected, (where, lines)
+    try:
+        refused, stored, found = check_against_ledger(data, ledger, folder, at % 4 == 0)
+    except AssertionError as error:
+        raise AssertionError(where) from error
+    if action in ("eio", "enospc"):
+        # one failure costs at most one instance: the next is stored in another pack
+        assert len(refused) <= 1, where
+        # and what was refused is not there, so that sending it again stores it once
+        assert not refused & set(found), where
+    if action == "short" or not was_there:
+        assert set(stored) == STEPS - ABORTED, where
+    shutil.rmtree(folder)
+    return was_there
+
+
 @pytest.mark.parametrize("action", ["kill", "tear", "cut", "cut-late", "cut-early",
                                     "eio", "enospc", "short", "gone", "full"])
 def test_every_call_of_the_commit_path(action, folder):
-    for at in itertools.count(1):
-        data, ledger = fresh(folder)
-        code, lines, was_there = drive(["run", data, ledger], folder, action, at)
-        where = f"{action} at call {at}: {(folder / 'mark').read_text() if was_there else 'none'}"
-        expected = -signal.SIGKILL if was_there and action in STOPS else 0
-        assert code == expected, (where, lines)
-        try:
-            refused, stored, found = check_against_ledger(data, ledger, folder, at % 4 == 0)
-        except AssertionError as error:
-            raise AssertionError(where) from error
-        if action in ("eio", "enospc"):
-            # one failure costs at most one instance: the next is stored in another pack
-            assert len(refused) <= 1, where
-            # and what was refused is not there, so that sending it again stores it once
-            assert not refused & set(found), where
-        if action == "short" or not was_there:
-            assert set(stored) == STEPS - ABORTED, where
-        if not was_there:
-            break
-    assert at > CALLS_AT_LEAST
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for first in itertools.count(1, workers):
+            numbers = range(first, first + workers)
+            if not all(pool.map(lambda at: one_run(action, at, folder / str(at)), numbers)):
+                break
+    assert first > CALLS_AT_LEAST
 
 
 @pytest.mark.parametrize("action", ["kill", "tear", "eio"])
