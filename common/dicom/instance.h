@@ -16,9 +16,11 @@ typedef struct {
     uid_text_t sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid;
     /* (7FE0,0010), (7FE0,0008) or (7FE0,0009) at top level; 0 when there is none: */
     uint64_t pixel_data_offset;  /* of the element's tag from the start of the dataset (of the
-                                    inflated  one for a deflated syntax) */
+                                    inflated one for a deflated syntax) */
     uint64_t pixel_value_offset; /* of its value: first pixel, or first item when encapsulated */
     uint64_t pixel_value_length;
+    /* A prefix of a dataset that reaches into the pixel data is enough for all of the above but
+       pixel_value_length, which counts what is there; elements behind the pixels are not seen. */
     bool truncated; /* the dataset ends inside its last element: accepted when that is pixel data */
 } dicom_instance_t;
 

@@ -279,6 +279,23 @@ static bool delimiter_follows(const uint8_t *at, size_t left, bool big_endian)
            dicom_uint16(at + 2, big_endian) == 0xE0DD;
 }
 
+/*
+ * A sequence within UN is implicit VR little endian (PS3.5 6.2.2), but some nodes leave it as it was.
+ * Then the first element of its first item has the VR of the dictionary, or a length that, taken as
+ * implicit VR, cannot be.
+ */
+static bool is_left_explicit(const uint8_t *value, size_t left)
+{
+    if (left < 16 || !item_follows(value, left, false))
+        return false;
+    uint16_t vr = DICOM_VR(value[12], value[13]);
+    if (!dicom_vr_is_known(vr))
+        return false;
+    const dicom_attribute_t *row = dicom_dictionary_by_tag(
+        DICOM_TAG(dicom_uint16(value + 8, false), dicom_uint16(value + 10, false)));
+    return (row && row->vr == vr) || dicom_uint32(value + 12, false) > left - 16;
+}
+
 /* Whether the element is a sequence, and whether of implicit VR little endian content. */
 static bool is_sequence(const dicom_reader_t *reader, const header_t *header, size_t limit,
                         bool *out_implicit)
@@ -294,13 +311,12 @@ static bool is_sequence(const dicom_reader_t *reader, const header_t *header, si
             header->vr == DICOM_VR('U', 'N') ? dicom_dictionary_by_tag(header->tag) : NULL;
         if (!row || row->vr != DICOM_VR('S', 'Q') || !item_follows(value, left, false))
             return false;
-        *out_implicit = true;
+        *out_implicit = reader->big_endian || !is_left_explicit(value, left);
         return true;
     }
     if (header->vr == DICOM_VR('U', 'N')) {
-        /* PS3.5 6.2.2: UN of undefined length is implicit VR little endian; some write the
-           sequence as it was, which its first item tag tells only for big endian */
-        *out_implicit = !item_follows(value, left, true) || !reader->big_endian;
+        *out_implicit =
+            reader->big_endian ? !item_follows(value, left, true) : !is_left_explicit(value, left);
         return true;
     }
     bool binary = header->vr == DICOM_VR('O', 'B') || header->vr == DICOM_VR('O', 'W');
@@ -320,7 +336,8 @@ static status_t read_element(dicom_reader_t *reader, uint32_t tag, size_t limit,
         reader->position = limit;
         return STATUS_NOT_FOUND;
     }
-    reader->previous_tag = tag;
+    if (!reader->depth)
+        reader->previous_tag = tag;
     bool from_dictionary = header.implicit_vr || header.vr == DICOM_VR('U', 'N');
     if (header.implicit_vr) {
         const dicom_attribute_t *row = dicom_dictionary_by_tag(tag);

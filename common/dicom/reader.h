@@ -64,7 +64,7 @@ typedef struct {
         bool is_item;
         bool explicit_vr, big_endian; /* to restore behind it */
     } open[2 * DICOM_NESTING_MAX + 2];
-    uint32_t previous_tag;
+    uint32_t previous_tag; /* at top level */
 } dicom_reader_t;
 
 /*

@@ -94,6 +94,10 @@ static void test_field_data(void **state)
          "11001010 554E 0000 FFFFFFFF FEFF00E0 0A000000 08000001 02000000 4142"
          "FEFFDDE0 00000000 12001010 4C4F 0200 4142",
          "S([ESH2])ELO2.", false},
+        {"UN of undefined length with its sequence left explicit", DICOM_EXPLICIT_LITTLE,
+         "11001010 554E 0000 FFFFFFFF FEFF00E0 0A000000 08000001 5348 0200 4142"
+         "FEFFDDE0 00000000 12001010 4C4F 0200 4142",
+         "S([ESH2])ELO2.", false},
         {"zeros behind the last element", DICOM_EXPLICIT_LITTLE,
          "10001000 504E 0200 4142 00000000 00000000 00000000", "EPN2.", false},
         {"zeros and then something", DICOM_EXPLICIT_LITTLE,
