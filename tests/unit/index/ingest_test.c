@@ -1,0 +1,433 @@
+#include "support.h"
+
+#include "index/schema.h"
+
+#include <fcntl.h>
+
+#define STUDY  "2.1"
+#define SERIES "2.1.0"
+
+static const sample_t first = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 1000};
+static const sample_t again = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 2000};
+static const sample_t other_bytes = {"2.1.1", STUDY, SERIES, "Other^B", "P1", "20210101", "10", "CT", "1", "A", "two", 3000};
+static const sample_t other_study = {"2.1.1", "2.9", "2.9.0", "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 4000};
+static const sample_t second = {"2.1.2", STUDY, SERIES, "Second^C", "P1", "20210101", "10", "CT", "2", "A", "three", 500};
+static const sample_t in_series_2 = {"2.1.3", STUDY, "2.1.9", "First^A", "P1", "20210101", "10", "SR", "1", "A", "one", 6000};
+static const sample_t elsewhere = {"2.2.1", "2.2", "2.2.0", "Else^D", "P2", "20220101", "11", "MR", "1", "B", "four", 7000};
+
+static int setup(void **state)
+{
+    static bench_t bench;
+    bench_open(&bench);
+    *state = &bench;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    bench_close(*state);
+    return 0;
+}
+
+/* ---- what the index says ----------------------------------------------------------------------- */
+
+/* All rows as queries see them, where the bytes lie, and the counters: to be compared. */
+static void answers(bench_t *bench, buffer_t *out)
+{
+    for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++) {
+        term_t everything = {0x0020000D, "2.1,2.2,2.9"};
+        assert_int_equal(bench_find(bench, (level_t)level, &everything, 1, false, out), STATUS_OK);
+    }
+    AUTO_STATEMENT *rows = NULL;
+    assert_int_equal(database_prepare(bench->reader,
+                                      "SELECT sop_instance_uid || ' ' || pack || ' ' || received_us"
+                                      " FROM instances UNION ALL SELECT 'copy ' || sop_instance_uid"
+                                      " || ' ' || pack || ' ' || conflict FROM copies UNION ALL"
+                                      " SELECT name || ' ' || value FROM counters ORDER BY 1",
+                                      &rows),
+                     STATUS_OK);
+    for (bool row = true;;) {
+        assert_int_equal(statement_step(rows, &row), STATUS_OK);
+        if (!row)
+            break;
+        buffer_append_text(out, statement_text(rows, 0));
+        buffer_append_byte(out, '\n');
+    }
+}
+
+static int64_t count(bench_t *bench, const char *sql)
+{
+    AUTO_STATEMENT *find = NULL;
+    bool row = false;
+    assert_int_equal(database_prepare(bench->reader, sql, &find), STATUS_OK);
+    assert_int_equal(statement_step(find, &row), STATUS_OK);
+    return row ? statement_int64(find, 0) : 0;
+}
+
+static void rebuild(bench_t *bench)
+{
+    assert_true(index_lock(bench->index, INT64_MAX));
+    assert_int_equal(rebuild_start(bench->index), STATUS_OK);
+    assert_true(atomic_load(&bench->index->rebuilding));
+    index_unlock(bench->index);
+    index_wait(bench->index);
+    assert_false(atomic_load(&bench->index->rebuilding));
+}
+
+static status_t delete(bench_t *bench, const char *study, const char *series, const char *sop,
+                       uint64_t *out_instances)
+{
+    Index__Delete what = INDEX__DELETE__INIT;
+    Index__Scope scope = INDEX__SCOPE__INIT;
+    scope.kind = INDEX__SCOPE__KIND__ALL;
+    what.scope = &scope;
+    what.study_instance_uid = (char *)study;
+    what.series_instance_uid = (char *)series;
+    what.sop_instance_uid = (char *)sop;
+    what.user = (char *)"tester";
+    return remove_run(bench->index, &what, out_instances);
+}
+
+/* ---- tests ------------------------------------------------------------------------------------- */
+
+static void test_duplicate_is_stored_once(void **state)
+{
+    bench_t *bench = *state;
+    (void)bench_store(bench, &first, 1);
+    (void)bench_store(bench, &again, 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.duplicate'"), 1);
+    assert_int_equal(count(bench, "SELECT instance_count FROM studies"), 1);
+}
+
+static void test_repeated_message_changes_nothing(void **state)
+{
+    bench_t *bench = *state;
+    ulid_t pack = bench_store(bench, (sample_t[]){first, second}, 2);
+    AUTO_BUFFER before = {0}, after = {0};
+    uint64_t committed = 0;
+    answers(bench, &before);
+    assert_int_equal(ingest_pack(bench->index, &pack, PACK_BLOCK_SIZE, &committed), STATUS_OK);
+    assert_true(committed > PACK_BLOCK_SIZE);
+    answers(bench, &after);
+    assert_string_equal(buffer_text(&before), buffer_text(&after));
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes"), 2);
+}
+
+/* Whatever the order of reading, the same record is served and the rows say the same. */
+static void test_order_of_arrival_does_not_matter(void **state)
+{
+    static const int orders[][4] = {{0, 1, 2, 3}, {3, 2, 1, 0}, {2, 0, 3, 1}, {1, 3, 0, 2}};
+    const sample_t *const samples[] = {&first, &other_bytes, &other_study, &second};
+    AUTO_BUFFER expected = {0};
+    bench_t *bench = *state;
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        AUTO_BUFFER text = {0};
+        term_t everything = {0x0020000D, "2.1,2.9"};
+        for (int k = 0; k < 4; k++)
+            (void)bench_store(bench, samples[orders[i][k]], 1);
+        for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++)
+            assert_int_equal(bench_find(bench, (level_t)level, &everything, 1, false, &text),
+                             STATUS_OK);
+        assert_int_equal(count(bench, "SELECT received_us FROM instances"
+                                      " WHERE sop_instance_uid = '2.1.1'"), 1000);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 2);
+        assert_int_equal(count(bench, "SELECT value FROM counters WHERE name = 'studies'"), 1);
+        /* The study's attributes are those of the instance that was received first. */
+        assert_non_null(strstr(buffer_text(&text), "Second^C"));
+        if (i == 0)
+            buffer_append_text(&expected, buffer_text(&text));
+        assert_string_equal(buffer_text(&expected), buffer_text(&text));
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+static void test_outcomes(void **state)
+{
+    bench_t *bench = *state;
+    (void)bench_store(bench, &first, 1);
+    ulid_t pack = bench_store(bench, (sample_t[]){again, other_bytes, second}, 3);
+    static const int kinds[] = {INDEX__OUTCOME__KIND__DUPLICATE, INDEX__OUTCOME__KIND__CONFLICT,
+                                INDEX__OUTCOME__KIND__STORED};
+    Index__PackIndexed *reply = memory_allocate(sizeof *reply);
+    index__pack_indexed__init(reply);
+    assert_int_equal(ingest_outcomes(bench->index, &pack, PACK_BLOCK_SIZE, UINT64_C(1) << 30, reply),
+                     STATUS_OK);
+    assert_int_equal(reply->n_outcomes, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(reply->outcomes[i]->kind, kinds[i]);
+    index__pack_indexed__free_unpacked(reply, NULL);
+}
+
+static void test_delete_and_rebuild(void **state)
+{
+    static const struct {
+        const char *name, *study, *series, *sop;
+        uint64_t gone;
+        int64_t left;
+    } cases[] = {
+        {"study", STUDY, "", "", 3, 1},
+        {"series", STUDY, SERIES, "", 2, 2},
+        {"instance", STUDY, SERIES, "2.1.2", 1, 3},
+        {"conflicting instance", STUDY, SERIES, "2.1.1", 1, 3},
+    };
+    bench_t *bench = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_BUFFER before = {0}, after = {0};
+        uint64_t gone = 0;
+        (void)bench_store(bench, (sample_t[]){first, elsewhere, in_series_2}, 3);
+        (void)bench_store(bench, (sample_t[]){second, again, other_bytes}, 3);
+        assert_int_equal(delete(bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
+                         STATUS_OK);
+        assert_int_equal(gone, cases[i].gone);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), cases[i].left);
+        assert_int_equal(count(bench, "SELECT value FROM counters WHERE name = 'instances'"),
+                         cases[i].left);
+        assert_int_equal(delete(bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
+                         STATUS_NOT_FOUND);
+        answers(bench, &before);
+        rebuild(bench);
+        answers(bench, &after);
+        if (strcmp(buffer_text(&before), buffer_text(&after)))
+            fail_msg("%s: before\n%s\nafter\n%s", cases[i].name, buffer_text(&before),
+                     buffer_text(&after));
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+static void test_deleted_instance_may_come_again(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER before = {0}, after = {0};
+    uint64_t gone = 0;
+    (void)bench_store(bench, &first, 1);
+    assert_int_equal(delete(bench, STUDY, "", "", &gone), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies"), 0);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM names"), 0);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM patients"), 0);
+    (void)bench_store(bench, &again, 1);
+    assert_int_equal(count(bench, "SELECT received_us FROM instances"), 2000);
+    answers(bench, &before);
+    rebuild(bench);
+    answers(bench, &after);
+    assert_string_equal(buffer_text(&before), buffer_text(&after));
+}
+
+/* An instance of another study under the same UID is served once the first is deleted. */
+static void test_copy_takes_over(void **state)
+{
+    bench_t *bench = *state;
+    uint64_t gone = 0;
+    (void)bench_store(bench, (sample_t[]){first, other_study}, 2);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"), 0);
+    assert_int_equal(delete(bench, STUDY, "", "", &gone), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies"), 0);
+}
+
+static void test_resolve(void **state)
+{
+    bench_t *bench = *state;
+    (void)bench_store(bench, &first, 1);
+    ulid_t pack = bench_store(bench, &other_bytes, 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 1);
+    assert_int_equal(rows_resolve(&bench->index->rows, "2.1.1", 9000, pack.text, 1), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT received_us FROM instances"), 3000);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies"), 1);
+}
+
+/* A writer that lives: nothing beyond what it announced. When it is gone: what is there. */
+static void test_open_pack(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    (void)sample_write(writer, &first);
+    ulid_t pack = pack_writer_pack(writer);
+    uint64_t announced = pack_writer_durable_offset(writer);
+    (void)sample_write(writer, &second);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 0);
+    recover_announce(bench->index, &pack, announced);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
+    pack_writer_close(&writer);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+}
+
+/* Messages lost, the index off: at the next start everything is found. */
+static void test_start_finds_all(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *sealed = NULL, *open = NULL;
+    bench_stop(bench);
+    assert_int_equal(pack_writer_create(bench->folder, &sealed), STATUS_OK);
+    (void)sample_write(sealed, &first);
+    assert_int_equal(pack_writer_seal(bench->folder, &sealed), STATUS_OK);
+    assert_int_equal(pack_writer_create(bench->folder, &open), STATUS_OK);
+    (void)sample_write(open, &second);
+    pack_writer_close(&open);
+    bench_start(bench);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+}
+
+static void test_damaged_record_is_left_out(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    (void)sample_write(writer, &first);
+    pack_record_t middle = sample_write(writer, &second);
+    (void)sample_write(writer, &elsewhere);
+    ulid_t pack = pack_writer_pack(writer);
+    uint64_t durable = pack_writer_durable_offset(writer), committed = 0;
+    assert_int_equal(pwrite(pack_writer_fd(writer), "damage", 6, (off_t)middle.offset + 8), 6);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(ingest_pack(bench->index, &pack, durable, &committed), STATUS_OK);
+    assert_int_equal(committed, durable);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+}
+
+/* A record that crashed the index twice is taken by its provenance alone. */
+static void test_poison(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    pack_record_t record = sample_write(writer, &first);
+    bench_stop(bench);
+    for (int crash = 0; crash < 2; crash++) {
+        bench_start(bench); /* the writer lives and has announced nothing: not read yet */
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 0);
+        progress_enter(&bench->index->progress, &record.pack, record.offset);
+        bench_stop(bench);
+    }
+    pack_writer_close(&writer);
+    bench_start(bench);
+    assert_int_equal(count(bench, "SELECT unreadable FROM instances"), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.unreadable'"), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE patient_id = ''"), 1);
+}
+
+static void test_damaged_database_is_rebuilt(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER before = {0}, after = {0};
+    (void)bench_store(bench, (sample_t[]){first, second, other_bytes}, 3);
+    answers(bench, &before);
+    AUTO_FREE char *path = memory_copy_text(bench->index->database_path);
+    bench_stop(bench);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_TRUNC);
+    assert_int_equal(write(fd, "this is no database, whatever it was", 36), 36);
+    bench_start(bench);
+    answers(bench, &after);
+    assert_string_equal(buffer_text(&before), buffer_text(&after));
+}
+
+static void test_feed(void **state)
+{
+    bench_t *bench = *state;
+    Index__Changes query = INDEX__CHANGES__INIT;
+    Index__Scope scope = INDEX__SCOPE__INIT;
+    scope.kind = INDEX__SCOPE__KIND__ALL;
+    query.scope = &scope;
+    (void)bench_store(bench, (sample_t[]){first, second}, 2);
+    assert_int_equal(changes_complete(bench->index), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'study.complete'"), 0);
+    bench->config.stable_seconds = -1;
+    assert_int_equal(changes_complete(bench->index), STATUS_OK);
+    assert_int_equal(changes_complete(bench->index), STATUS_OK);
+    Index__ChangeList *list = memory_allocate(sizeof *list);
+    index__change_list__init(list);
+    assert_int_equal(changes_list(bench->reader, &query, list), STATUS_OK);
+    static const char *const kinds[] = {"instance.stored", "instance.stored", "study.complete"};
+    assert_int_equal(list->n_changes, 3);
+    assert_int_equal(list->last, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(list->changes[i]->kind, kinds[i]);
+    AUTO_FREE char *epoch = memory_copy_text(list->epoch);
+    index__change_list__free_unpacked(list, NULL);
+    rebuild(bench);
+    list = memory_allocate(sizeof *list);
+    index__change_list__init(list);
+    query.epoch = epoch;
+    query.since = 3;
+    assert_int_equal(changes_list(bench->reader, &query, list), STATUS_OK);
+    assert_string_not_equal(list->epoch, epoch);
+    assert_int_equal(list->n_changes, 2);
+    index__change_list__free_unpacked(list, NULL);
+}
+
+/* Pages of a large series hang together, in the order of instance numbers. */
+static void test_locate_pages(void **state)
+{
+    enum { COUNT = 950 };
+    bench_t *bench = *state;
+    sample_t *samples = memory_allocate(COUNT * sizeof *samples);
+    char (*texts)[2][16] = memory_allocate(COUNT * sizeof *texts);
+    for (int i = 0; i < COUNT; i++) {
+        samples[i] = first;
+        snprintf(texts[i][0], sizeof texts[i][0], "2.1.7.%d", i + 1);
+        snprintf(texts[i][1], sizeof texts[i][1], "%d", COUNT - i);
+        samples[i].sop = texts[i][0];
+        samples[i].number = texts[i][1];
+        samples[i].received_us = 1000 + i;
+    }
+    (void)bench_store(bench, samples, COUNT);
+    AUTO_FREE char *after = memory_copy_text("");
+    uint64_t version = 0;
+    int seen = 0, pages = 0;
+    do {
+        Index__Locate query = INDEX__LOCATE__INIT;
+        Index__Scope scope = INDEX__SCOPE__INIT;
+        Index__Located *reply = memory_allocate(sizeof *reply);
+        index__located__init(reply);
+        scope.kind = INDEX__SCOPE__KIND__ALL;
+        query.scope = &scope;
+        query.study_instance_uid = (char *)STUDY;
+        query.after = after;
+        assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+        for (size_t i = 0; i < reply->n_locations; i++, seen++)
+            assert_string_equal(reply->locations[i]->sop_instance_uid, texts[COUNT - 1 - seen][0]);
+        assert_true(index__located__get_packed_size(reply) < 512 * 1024);
+        assert_true(pages == 0 || version == reply->version);
+        version = reply->version;
+        free(after);
+        after = memory_copy_text(reply->next);
+        index__located__free_unpacked(reply, NULL);
+        pages++;
+    } while (*after);
+    assert_int_equal(seen, COUNT);
+    assert_true(pages > 1);
+    free(samples);
+    free(texts);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_duplicate_is_stored_once),
+        TEST(test_repeated_message_changes_nothing),
+        TEST(test_order_of_arrival_does_not_matter),
+        TEST(test_outcomes),
+        TEST(test_delete_and_rebuild),
+        TEST(test_deleted_instance_may_come_again),
+        TEST(test_copy_takes_over),
+        TEST(test_resolve),
+        TEST(test_open_pack),
+        TEST(test_start_finds_all),
+        TEST(test_damaged_record_is_left_out),
+        TEST(test_poison),
+        TEST(test_damaged_database_is_rebuilt),
+        TEST(test_feed),
+        TEST(test_locate_pages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
