@@ -72,14 +72,14 @@ static int add_rules(scmp_filter_ctx filter)
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     /* fstat() of the C library; a path would come with other flags. */
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1,
-                               SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
+                               SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                               SCMP_A1(SCMP_CMP_EQ, F_GETFL));
+                               SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                               SCMP_A1(SCMP_CMP_EQ, F_SETFL));
+                               SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
     /* abort() of this process, so that it is seen as one. */
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                               SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                               SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     return result;
 }
 
