@@ -19,7 +19,7 @@ static const char *update_text(level_t level)
 {
     static const char *const tables[] = {
         [LEVEL_STUDY] = "studies", [LEVEL_SERIES] = "series", [LEVEL_INSTANCE] = "instances"};
-    static _Thread_local buffer_t texts[LEVEL_COUNT];
+    static buffer_t texts[LEVEL_COUNT]; /* rows are written by one thread at a time */
     buffer_t *text = &texts[level];
     if (text->length)
         return buffer_text(text);

@@ -369,7 +369,7 @@ static void test_locate_pages(void **state)
     enum { COUNT = 950 };
     bench_t *bench = *state;
     sample_t *samples = memory_allocate(COUNT * sizeof *samples);
-    char (*texts)[2][16] = memory_allocate(COUNT * sizeof *texts);
+    char (*texts)[2][24] = memory_allocate(COUNT * sizeof *texts);
     for (int i = 0; i < COUNT; i++) {
         samples[i] = first;
         snprintf(texts[i][0], sizeof texts[i][0], "2.1.7.%d", i + 1);
