@@ -28,6 +28,8 @@ typedef struct {
     int64_t metadata_cache_bytes, frame_cache_bytes;
 } dicomweb_config_t;
 
+enum { DICOMWEB_IDLE_CLIENTS = 256 };
+
 typedef struct {
     const dicomweb_config_t *config;
     const char *data_folder;  /* config->service.data */
@@ -36,6 +38,11 @@ typedef struct {
         pthread_mutex_t lock;
         pack_pool_t *pool;
     } packs;
+    struct {                  /* connections to the index that no request has now */
+        pthread_mutex_t lock;
+        index_client_t *idle[DICOMWEB_IDLE_CLIENTS];
+        size_t count;
+    } clients;
     struct location_cache *locations; /* location.h */
     struct metadata_cache *metadata;  /* metadata_cache.h */
     struct frame_cache *frames;       /* frame_cache.h */
@@ -59,10 +66,11 @@ status_t dicomweb_index_status(status_t status);
 void dicomweb_forget_locations(dicomweb_t *dicomweb);
 
 /*
- * This thread's connection to the index: made at its first use, closed when the thread ends.
+ * A connection to the index, this thread's until the request is over (or the thread ends).
  * NULL when it cannot be made; fail_detail() says why.                              context.c
  */
 index_client_t *dicomweb_index(dicomweb_t *dicomweb);
+void dicomweb_index_give_back(dicomweb_t *dicomweb);
 
 /* ---- handlers (context is the dicomweb_t) ---------------------------------------------------- */
 http_handler_t dicomweb_query_studies, dicomweb_query_series, dicomweb_query_instances; /* query.c */
@@ -78,8 +86,8 @@ http_handler_t dicomweb_delete; /* store/delete.c: DELETE studies/{study}[/serie
 
 /*
  * The open packs of STOW-RS.                                                   store/packs.c
- * open: also takes over what a dead process left in open/ (index told by the doorbell of tick);
- * tick: call it about every second; close: seals all.
+ * open: also takes over what a dead process left in open/; tick: call it about every second, tells
+ * the index what it has not answered for; close: seals all.
  */
 status_t dicomweb_packs_open(dicomweb_t *dicomweb);
 void dicomweb_packs_tick(dicomweb_t *dicomweb);

@@ -23,7 +23,7 @@ static metric_t duration =
 static void finished(void *context, const http_request_t *request, const http_route_t *route,
                      int status, uint64_t sent_bytes, int64_t duration_us)
 {
-    (void)context;
+    dicomweb_index_give_back(context);
     metric_add(&requests, 1);
     metric_add(&sent, (int64_t)sent_bytes);
     metric_observe_us(&duration, duration_us);
