@@ -1,6 +1,7 @@
 #include "wire/auth.h"
 #include "wire/envelope.h"
 #include "wire/keys.h"
+#include "wire/monitor.h"
 #include "wire/resolver.h"
 #include "wire/wire.h"
 
@@ -35,12 +36,13 @@ typedef struct {
     status_t status;
     char *detail;
     ProtobufCMessage *reply;
+    bool is_lost; /* with its connection */
 } slot_t;
 
 struct wire_client {
     char *keys_folder, *server_name;
     zcert_t *pair;
-    zsock_t *dealer;
+    zsock_t *dealer, *monitor;
     void *handle;
     resolver_t *resolver;
     unsigned resolved_version;
@@ -48,6 +50,7 @@ struct wire_client {
     resolver_list_t connected;
     resolver_list_t wanted;
     bool has_server_key;
+    bool is_connected;     /* as the monitor saw it last */
     int loop_fd, timer_fd; /* what wire_client_fd() shows: the socket and the next deadline */
     uint64_t generation;
     size_t next_slot;
@@ -94,6 +97,18 @@ static void expire_slots(wire_client_t *client)
         slot_t *slot = &client->slots[i];
         if (slot->state == SLOT_WAITING && now_ms >= slot->deadline_ms)
             slot_arrive(slot, STATUS_EXPIRED, "no reply in time", NULL);
+    }
+}
+
+/* The one server is gone, and with it the requests that it had: they may be asked again. */
+static void lose_slots(wire_client_t *client)
+{
+    for (size_t i = 0; i < WIRE_WINDOW; i++) {
+        slot_t *slot = &client->slots[i];
+        if (slot->state != SLOT_WAITING)
+            continue;
+        slot_arrive(slot, STATUS_UNAVAILABLE, "the connection broke before the reply", NULL);
+        slot->is_lost = true;
     }
 }
 
@@ -153,17 +168,23 @@ static void follow_addresses(wire_client_t *client)
         client->next_check_ms = clock_monotonic_ms() + RECONNECT_CHECK_MS;
 }
 
-static bool has_events(const wire_client_t *client, int wanted)
+static bool has_events(zsock_t *socket, int wanted)
 {
-    int events = 0;
-    size_t size = sizeof events;
-    return zmq_getsockopt(client->handle, ZMQ_EVENTS, &events, &size) == 0 && (events & wanted);
+    return (zsock_events(socket) & wanted) != 0;
+}
+
+/* With several servers the socket alone knows which of them can take a request. */
+static bool can_send(wire_client_t *client)
+{
+    return (client->is_connected || client->connected.count != 1) &&
+           has_events(client->dealer, ZMQ_POLLOUT);
 }
 
 static void poll_socket(const wire_client_t *client, short events, int64_t wait_ms)
 {
-    zmq_pollitem_t item = {client->handle, 0, events, 0};
-    zmq_poll(&item, 1, wait_ms > 0 ? (long)wait_ms : 0);
+    zmq_pollitem_t items[] = {{client->handle, 0, events, 0},
+                              {zsock_resolve(client->monitor), 0, ZMQ_POLLIN, 0}};
+    zmq_poll(items, 2, wait_ms > 0 ? (long)wait_ms : 0);
 }
 
 /* ---- receiving ----------------------------------------------------------------------------- */
@@ -214,10 +235,14 @@ static bool receive_message(wire_client_t *client)
     return is_there;
 }
 
+/* Loss is looked at first and acted on last: what came before it still counts. */
 static void receive_all(wire_client_t *client)
 {
+    bool is_lost = monitor_take_lost(client->monitor, &client->is_connected);
     while (receive_message(client))
         continue;
+    if (is_lost && client->connected.count == 1)
+        lose_slots(client);
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
@@ -269,7 +294,8 @@ static status_t wait_for_server(wire_client_t *client, int64_t until_ms)
 {
     for (;;) {
         follow_addresses(client);
-        if (has_events(client, ZMQ_POLLOUT))
+        receive_all(client); /* a loss of the past is not the next request's */
+        if (can_send(client))
             return STATUS_OK;
         int64_t left_ms = until_ms - clock_monotonic_ms();
         if (left_ms <= 0)
@@ -283,32 +309,55 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static void wait_for_reply(wire_client_t *client, slot_t *slot)
+{
+    for (;;) {
+        receive_all(client);
+        if (slot->state == SLOT_ARRIVED)
+            return;
+        int64_t left_ms = slot->deadline_ms - clock_monotonic_ms();
+        if (left_ms <= 0) {
+            slot_arrive(slot, STATUS_EXPIRED, "no reply in time", NULL);
+            return;
+        }
+        poll_socket(client, ZMQ_POLLIN, left_ms);
+    }
+}
+
+static status_t call_once(wire_client_t *client, const ProtobufCMessage *request,
+                          const ProtobufCMessageDescriptor *reply_type, int64_t deadline_ms,
+                          ProtobufCMessage **out_reply, bool *out_is_lost)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    TRY(wait_for_server(client, smaller(deadline_ms, now_ms + WIRE_CONNECT_MS)));
+    int64_t left_ms = deadline_ms - clock_monotonic_ms();
+    slot_t *slot = NULL;
+    status_t status = send_request(client, request, reply_type, left_ms > 0 ? left_ms : 1, &slot);
+    if (status == STATUS_BUSY && !can_send(client)) {
+        *out_is_lost = true;
+        return fail(STATUS_UNAVAILABLE, "no connection to %s", client->server_name);
+    }
+    TRY(status);
+    wait_for_reply(client, slot);
+    *out_is_lost = slot->is_lost;
+    return slot_finish(slot, out_reply);
+}
+
+/*
+ * A request that went down with its connection is sent once more: receivers are idempotent, and
+ * so a restart of the server is not seen. Only once, in case it was this request that did it.
+ */
 status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *reply_type, int timeout_ms,
                           ProtobufCMessage **out_reply)
 {
-    int64_t start_ms = clock_monotonic_ms();
     int64_t limit_ms = timeout_ms > 0 ? timeout_ms : WIRE_DEADLINE_DEFAULT_MS;
-    int64_t deadline_ms = start_ms + limit_ms;
-    TRY(wait_for_server(client, start_ms + smaller(limit_ms, WIRE_CONNECT_MS)));
-    slot_t *slot = NULL;
-    int64_t left_ms = deadline_ms - clock_monotonic_ms();
-    status_t status = send_request(client, request, reply_type, left_ms > 0 ? left_ms : 1, &slot);
-    if (status == STATUS_BUSY && !has_events(client, ZMQ_POLLOUT))
-        status = fail(STATUS_UNAVAILABLE, "no connection to %s", client->server_name);
-    TRY(status);
-    for (;;) {
-        receive_all(client);
-        if (slot->state == SLOT_ARRIVED)
-            break;
-        left_ms = slot->deadline_ms - clock_monotonic_ms();
-        if (left_ms <= 0) {
-            slot_arrive(slot, STATUS_EXPIRED, "no reply in time", NULL);
-            break;
-        }
-        poll_socket(client, ZMQ_POLLIN, left_ms);
-    }
-    return slot_finish(slot, out_reply);
+    int64_t deadline_ms = clock_monotonic_ms() + limit_ms;
+    bool is_lost = false;
+    status_t status = call_once(client, request, reply_type, deadline_ms, out_reply, &is_lost);
+    if (is_lost && clock_monotonic_ms() < deadline_ms)
+        status = call_once(client, request, reply_type, deadline_ms, out_reply, &is_lost);
+    return status;
 }
 
 /* ---- for a loop that must not wait --------------------------------------------------------- */
@@ -328,7 +377,7 @@ static void arm_timer(wire_client_t *client)
         else if (slot->state == SLOT_WAITING)
             earliest_ms = smaller(earliest_ms, slot->deadline_ms);
     }
-    if (has_events(client, ZMQ_POLLIN))
+    if (has_events(client->dealer, ZMQ_POLLIN) || has_events(client->monitor, ZMQ_POLLIN))
         earliest_ms = now_ms;
     struct itimerspec when = {0};
     if (earliest_ms != INT64_MAX) {
@@ -343,8 +392,12 @@ status_t wire_client_send(wire_client_t *client, const ProtobufCMessage *request
                           const ProtobufCMessageDescriptor *reply_type, uint64_t *out_request_id)
 {
     follow_addresses(client);
+    receive_all(client);
     slot_t *slot = NULL;
-    status_t status = send_request(client, request, reply_type, WIRE_DEADLINE_DEFAULT_MS, &slot);
+    status_t status =
+        can_send(client)
+            ? send_request(client, request, reply_type, WIRE_DEADLINE_DEFAULT_MS, &slot)
+            : fail(STATUS_BUSY, "no connection to %s", client->server_name);
     if (status == STATUS_OK)
         *out_request_id = slot->request_id;
     arm_timer(client);
@@ -417,6 +470,8 @@ static status_t prepare(wire_client_t *client, const char *endpoint, const char 
         return fail(STATUS_UNAVAILABLE, "no descriptor: %s", strerror(errno));
     TRY(watch(client, client->timer_fd));
     TRY(watch(client, zsock_fd(client->dealer)));
+    TRY(monitor_open(client->dealer, &client->monitor));
+    TRY(watch(client, zsock_fd(client->monitor)));
     follow_addresses(client);
     return STATUS_OK;
 }
@@ -446,6 +501,7 @@ void wire_client_close(wire_client_t **client)
         slot_clear(&self->slots[i]);
     memory_close_cleanup(&self->loop_fd);
     memory_close_cleanup(&self->timer_fd);
+    monitor_close(self->dealer, &self->monitor);
     zsock_destroy(&self->dealer);
     zcert_destroy(&self->pair);
     resolver_close(&self->resolver);

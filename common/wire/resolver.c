@@ -137,7 +137,7 @@ static status_t prepare(resolver_t *resolver, const char *endpoint)
         TRY(split(endpoint, &resolver->host, &resolver->port));
         if (!ask(resolver->host, resolver->port, AI_NUMERICHOST, &resolver->list))
             return start_thread(resolver);
-    } else if (strncmp(endpoint, "ipc://", 6) == 0 || strncmp(endpoint, "inproc://", 9) == 0) {
+    } else if (strncmp(endpoint, "ipc://", 6) == 0) {
         snprintf(resolver->list.items[0], RESOLVER_ADDRESS_SIZE, "%s", endpoint);
         resolver->list.count = 1;
     } else {

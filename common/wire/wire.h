@@ -98,10 +98,10 @@ status_t wire_client_open(const char *endpoint, const char *keys_folder, const c
 void wire_client_close(wire_client_t **client);
 
 /*
- * Sends a request and waits for its reply.
+ * Sends a request and waits for its reply. If the connection breaks meanwhile it is sent once more.
  *
  * out_reply  unpacked; the caller frees it with protobuf_c_message_free_unpacked(reply, NULL)
- * Fails: EXPIRED (no reply in time), UNAVAILABLE (nobody there), and what the server said.
+ * Fails: EXPIRED (no reply in time), UNAVAILABLE (nobody there for WIRE_CONNECT_MS), and what the server said.
  */
 status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *reply_type, int timeout_ms,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -325,6 +326,113 @@ static void a_server_that_comes_back_is_found_again(void **state)
     assert_int_equal(ask_appended(client, 9, 0, 5000, &offset), STATUS_OK);
     wire_client_close(&client);
     wire_server_stop(&server, 1000);
+}
+
+/* A server in a process of its own, to be killed. */
+static pid_t fork_server(void)
+{
+    char program[4096] = {0};
+    assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl(program, program, "--serve", folder, endpoint, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static int serve_until_killed(const char *keys, const char *where)
+{
+    snprintf(folder, sizeof folder, "%s", keys);
+    wire_server_t *server = start_server_at(where);
+    pause();
+    wire_server_stop(&server, 0);
+    return 0;
+}
+
+static void *kill_later(void *argument)
+{
+    usleep(200000);
+    kill(*(pid_t *)argument, SIGKILL);
+    return NULL;
+}
+
+static void *start_later(void *argument)
+{
+    usleep(400000);
+    *(wire_server_t **)argument = start_server();
+    return NULL;
+}
+
+static void a_killed_server_is_noticed_at_once(void **state)
+{
+    (void)state;
+    pid_t pid = fork_server();
+    wire_client_t *client = open_client("dimse");
+    uint64_t offset = 0, id = 0, sent = 0;
+    assert_int_equal(ask_appended(client, 1, 0, 5000, &offset), STATUS_OK);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, kill_later, &pid), 0);
+    Index__PackAppended request = INDEX__PACK_APPENDED__INIT;
+    request.outcomes_from = 60000000;
+    assert_int_equal(
+        wire_client_send(client, &request.base, &index__pack_indexed__descriptor, &sent),
+        STATUS_OK);
+    int64_t start_ms = clock_monotonic_ms();
+    assert_int_equal(ask_appended(client, 2, 60000000, 9000, &offset), STATUS_UNAVAILABLE);
+    assert_in_range(clock_monotonic_ms() - start_ms, 0, WIRE_CONNECT_MS + 2000);
+    pthread_join(thread, NULL);
+    waitpid(pid, NULL, 0);
+
+    /* the other one, under way when it happened, is reported too */
+    status_t status = STATUS_OK;
+    ProtobufCMessage *reply = NULL;
+    assert_int_equal(wire_client_receive(client, &id, &status, &reply), STATUS_OK);
+    assert_true(id == sent);
+    assert_int_equal(status, STATUS_UNAVAILABLE);
+    assert_null(reply);
+
+    /* asked again by itself when the server comes back meanwhile */
+    pid = fork_server();
+    assert_int_equal(ask_appended(client, 3, 0, 5000, &offset), STATUS_OK);
+    assert_int_equal(pthread_create(&thread, NULL, kill_later, &pid), 0);
+    wire_server_t *server = NULL;
+    pthread_t starter;
+    assert_int_equal(pthread_create(&starter, NULL, start_later, &server), 0);
+    assert_int_equal(ask_appended(client, 4, 500000, 9000, &offset), STATUS_OK);
+    assert_int_equal(offset, 4);
+    pthread_join(thread, NULL);
+    pthread_join(starter, NULL);
+    waitpid(pid, NULL, 0);
+    wire_client_close(&client);
+    wire_server_stop(&server, 1000);
+}
+
+static void the_descriptor_wakes_for_a_killed_server(void **state)
+{
+    (void)state;
+    pid_t pid = fork_server();
+    wire_client_t *client = open_client("dimse");
+    uint64_t offset = 0, id = 0, sent = 0;
+    assert_int_equal(ask_appended(client, 1, 0, 5000, &offset), STATUS_OK);
+    Index__PackAppended request = INDEX__PACK_APPENDED__INIT;
+    request.outcomes_from = 60000000;
+    assert_int_equal(
+        wire_client_send(client, &request.base, &index__pack_indexed__descriptor, &sent),
+        STATUS_OK);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    status_t status = STATUS_OK;
+    ProtobufCMessage *reply = NULL;
+    int64_t until_ms = clock_monotonic_ms() + 4000;
+    while (wire_client_receive(client, &id, &status, &reply) == STATUS_BUSY) {
+        struct pollfd waiting = {.fd = wire_client_fd(client), .events = POLLIN};
+        assert_int_equal(poll(&waiting, 1, 4000), 1);
+        assert_true(clock_monotonic_ms() < until_ms);
+    }
+    assert_true(id == sent);
+    assert_int_equal(status, STATUS_UNAVAILABLE);
+    wire_client_close(&client);
 }
 
 static void *stop_later(void *argument)
@@ -685,8 +793,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "--serve") == 0)
+        return serve_until_killed(argv[2], argv[3]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(signals_stay_as_they_were),
         cmocka_unit_test(a_call_comes_back),
@@ -696,6 +806,8 @@ int main(void)
         cmocka_unit_test(no_server_is_said_in_time),
         cmocka_unit_test(a_late_reply_is_dropped),
         cmocka_unit_test(a_server_that_comes_back_is_found_again),
+        cmocka_unit_test(a_killed_server_is_noticed_at_once),
+        cmocka_unit_test(the_descriptor_wakes_for_a_killed_server),
         cmocka_unit_test(draining_finishes_what_is_under_way),
         cmocka_unit_test(lane_zero_is_idle_about_every_second),
         cmocka_unit_test(replies_wake_the_descriptor),
