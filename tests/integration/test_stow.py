@@ -165,7 +165,7 @@ def test_what_was_deleted_may_come_again(stack, web):
 
 
 def test_delete_of_what_is_no_uid(stack, web):
-    assert web.delete(stack.web + "/studies/abc", timeout=30).status_code == 400
+    assert web.delete(stack.web + "/studies/a%20b", timeout=30).status_code == 400
 
 
 def test_an_acknowledged_instance_survives_kill(fresh_stack):

@@ -52,6 +52,8 @@ void store_confirm(store_t *store, bool last)
     while (from < durable) {
         uint64_t committed = 0;
         if (!ask(store, from, deadline_ms, &committed)) {
+            ulid_t pack = pack_writer_pack(store->writer);
+            store_tell_later(&pack, durable);
             store->index_silent = true;
             break;
         }

@@ -1,9 +1,8 @@
 #include "dicomweb/store/store.h"
 
-#include "base/memory.h"
+#include "base/clock.h"
 #include "log/log.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* All requests share one address: behind a proxy every uploader looks the same, and a lease ends
@@ -12,18 +11,53 @@
 
 enum {
     TELL_TIMEOUT_MS = 500,
+    TELL_BUDGET_MS = 300, /* of one tick: the main loop has other duties */
     TICKS_BETWEEN_SEALS = 60,
-    TAKEN_OVER_MAX = 1024, /* told to the index by name; it finds the others at its next start */
+    UNTOLD_MAX = 1024, /* more: the index finds them at its next start, once they are sealed */
 };
 
-/* Packs of a dead process, to be told to the index as soon as it is there. Touched by the main
- * thread alone, at start and in tick. */
+/*
+ * Packs whose durable end the index has not answered for: those of a dead process, and those of
+ * requests that it left without an answer. Told again in tick until it answers, since the index
+ * reads a live pack only up to the end that was announced to it.
+ */
+static pthread_mutex_t untold_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     ulid_t pack;
     uint64_t durable;
-} taken_over[TAKEN_OVER_MAX];
-static size_t taken_over_count;
-static unsigned ticks;
+} untold[UNTOLD_MAX];
+static size_t untold_count;
+static unsigned ticks; /* of the main thread alone */
+
+void store_tell_later(const ulid_t *pack, uint64_t durable)
+{
+    pthread_mutex_lock(&untold_lock);
+    size_t at = 0;
+    while (at < untold_count && strcmp(untold[at].pack.text, pack->text) != 0)
+        at++;
+    if (at < UNTOLD_MAX) {
+        if (at == untold_count)
+            untold[untold_count++].durable = 0;
+        untold[at].pack = *pack;
+        if (untold[at].durable < durable)
+            untold[at].durable = durable;
+    }
+    pthread_mutex_unlock(&untold_lock);
+}
+
+/* Takes one out; it comes back when telling fails. */
+static bool take_untold(ulid_t *out_pack, uint64_t *out_durable)
+{
+    pthread_mutex_lock(&untold_lock);
+    bool any = untold_count > 0;
+    if (any) {
+        untold_count--;
+        *out_pack = untold[untold_count].pack;
+        *out_durable = untold[untold_count].durable;
+    }
+    pthread_mutex_unlock(&untold_lock);
+    return any;
+}
 
 static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 {
@@ -34,10 +68,7 @@ static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
         return;
     }
     log_info("pack.taken_over", LOG_TEXT("pack", pack->text), LOG_NUMBER("durable", durable));
-    if (taken_over_count < TAKEN_OVER_MAX) {
-        taken_over[taken_over_count].pack = *pack;
-        taken_over[taken_over_count++].durable = durable;
-    }
+    store_tell_later(pack, durable);
 }
 
 status_t dicomweb_packs_open(dicomweb_t *dicomweb)
@@ -45,24 +76,33 @@ status_t dicomweb_packs_open(dicomweb_t *dicomweb)
     return pack_pool_open(dicomweb->data_folder, &dicomweb->packs.pool, note_taken_over, NULL);
 }
 
-static bool tell_one(dicomweb_t *dicomweb)
+static bool tell(dicomweb_t *dicomweb, const ulid_t *pack, uint64_t durable)
 {
     index_client_t *client = dicomweb_index(dicomweb);
     Index__PackIndexed *reply = NULL;
-    size_t last = taken_over_count - 1;
-    if (!client || index_client_pack_appended(client, taken_over[last].pack.text,
-                                              taken_over[last].durable, 0, TELL_TIMEOUT_MS,
+    if (!client || index_client_pack_appended(client, pack->text, durable, 0, TELL_TIMEOUT_MS,
                                               &reply) != STATUS_OK)
         return false;
     index__pack_indexed__free_unpacked(reply, NULL);
-    taken_over_count--;
     return true;
+}
+
+static void tell_untold(dicomweb_t *dicomweb)
+{
+    int64_t end_ms = clock_monotonic_ms() + TELL_BUDGET_MS;
+    ulid_t pack;
+    uint64_t durable;
+    while (clock_monotonic_ms() < end_ms && take_untold(&pack, &durable)) {
+        if (!tell(dicomweb, &pack, durable)) {
+            store_tell_later(&pack, durable);
+            return;
+        }
+    }
 }
 
 void dicomweb_packs_tick(dicomweb_t *dicomweb)
 {
-    if (taken_over_count > 0)
-        tell_one(dicomweb); /* one a tick: the main loop has other duties */
+    tell_untold(dicomweb);
     if (++ticks % TICKS_BETWEEN_SEALS != 0)
         return;
     pthread_mutex_lock(&dicomweb->packs.lock);

@@ -80,7 +80,7 @@ static status_t begin_part(void *context, const char *headers)
 static status_t ready_pack(store_t *store)
 {
     if (store->writer && pack_writer_is_full(store->writer)) {
-        store_confirm(store, false);
+        store_confirm(store, true);
         store->confirmed_count = store->count; /* the offsets of the next pack are other records' */
         store_return(store->dicomweb, &store->writer);
     }
@@ -136,21 +136,14 @@ static status_t take_bytes(void *context, const void *bytes, size_t length)
 
 /* ---- a part ends ----------------------------------------------------------------------------- */
 
-/* The file meta, the dataset and the URL must speak of the same instance.          PS3.18 10.5.2 */
+/*
+ * The study of the URL binds (PS3.18 10.5.1). The file meta does not: tools that rewrite a dataset
+ * often leave the old UIDs in it. The dataset is what is stored; the meta is kept as provenance.
+ */
 static bool instance_agrees(const store_t *store, const dicom_instance_t *instance)
 {
-    const dicom_file_t *file = &store->file;
-    const struct {
-        const char *said, *found;
-    } pairs[] = {
-        {file->media_storage_sop_class_uid, instance->sop_class_uid},
-        {file->media_storage_sop_instance_uid, instance->sop_instance_uid},
-        {store->study_instance_uid, instance->study_instance_uid},
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (pairs[i].said && pairs[i].said[0] && strcmp(pairs[i].said, pairs[i].found) != 0)
-            return false;
-    return true;
+    return !store->study_instance_uid ||
+           strcmp(store->study_instance_uid, instance->study_instance_uid) == 0;
 }
 
 static bool is_zero(const uint8_t *bytes, size_t length)

@@ -92,4 +92,7 @@ void store_report(const store_t *store, buffer_t *out_json);
 status_t store_lease(dicomweb_t *dicomweb, pack_writer_t **out_writer);
 void store_return(dicomweb_t *dicomweb, pack_writer_t **writer);
 
+/* The index has not answered for this pack up to durable: to be told until it does. */
+void store_tell_later(const ulid_t *pack, uint64_t durable);
+
 #endif
