@@ -130,13 +130,13 @@ status_t rows_set_instance(rows_t *rows, int64_t instance, const entry_t *entry)
     return level_set(rows, LEVEL_INSTANCE, instance, entry);
 }
 
-status_t rows_set_modalities(rows_t *rows, int64_t study)
+/* The study's row says them ready for an answer. */
+static status_t modalities_join(rows_t *rows, int64_t study)
 {
     AUTO_BUFFER modalities = {0};
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(rows->database,
-                         "SELECT DISTINCT modality FROM series WHERE study = $1 AND modality <> ''"
-                         " ORDER BY modality",
+                         "SELECT modality FROM modalities WHERE study = $1 ORDER BY modality",
                          &find));
     statement_bind_int64(find, 1, study);
     for (bool row = true;;) {
@@ -152,4 +152,31 @@ status_t rows_set_modalities(rows_t *rows, int64_t study)
     statement_bind_text(update, 1, buffer_text(&modalities));
     statement_bind_int64(update, 2, study);
     return statement_run(update);
+}
+
+status_t rows_add_modality(rows_t *rows, int64_t study, const char *modality)
+{
+    if (!*modality)
+        return STATUS_OK;
+    statement_t *insert = NULL;
+    TRY(database_prepare(rows->database,
+                         "INSERT INTO modalities (study, modality) VALUES ($1, $2)"
+                         " ON CONFLICT (study, modality) DO NOTHING",
+                         &insert));
+    statement_bind_int64(insert, 1, study);
+    statement_bind_text(insert, 2, modality);
+    TRY(statement_run(insert));
+    return database_changed_rows(rows->database) ? modalities_join(rows, study) : STATUS_OK;
+}
+
+status_t rows_settle_modalities(rows_t *rows, int64_t study)
+{
+    statement_t *clear = NULL;
+    TRY(database_prepare(rows->database,
+                         "DELETE FROM modalities WHERE study = $1 AND NOT EXISTS (SELECT 1 FROM"
+                         " instances i WHERE i.study = $1 AND i.modality = modalities.modality)",
+                         &clear));
+    statement_bind_int64(clear, 1, study);
+    TRY(statement_run(clear));
+    return database_changed_rows(rows->database) ? modalities_join(rows, study) : STATUS_OK;
 }

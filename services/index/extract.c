@@ -36,6 +36,11 @@ const char *extract_text(const extract_t *extract, size_t attribute)
     return value->known ? (const char *)extract->texts.data + value->text : "";
 }
 
+const char *extract_text_of(const extract_t *extract, uint32_t tag)
+{
+    return extract_text(extract, (size_t)(attribute_find(tag) - attributes));
+}
+
 /* ---- JSON fragments ---------------------------------------------------------------------------- */
 
 /* Length of a member of an object: up to the comma or brace that ends it. */

@@ -7,7 +7,7 @@
 
 enum {
     /* Raised whenever the same dataset would give other rows: the index then rebuilds itself. */
-    EXTRACT_VERSION = 1,
+    EXTRACT_VERSION = 2,
     EXTRACT_MEMBER_MAX = 16 * 1024, /* bytes of JSON of one attribute; longer ones are not kept */
     EXTRACT_TEXT_MAX = 1024,        /* bytes of a searched text */
     EXTRACT_INFLATED_MAX = 256 * 1024 * 1024
@@ -44,6 +44,7 @@ status_t extract_dataset(const uint8_t *dataset, size_t length, const char *tran
 
 /* "" when the value is not known. */
 const char *extract_text(const extract_t *extract, size_t attribute);
+const char *extract_text_of(const extract_t *extract, uint32_t tag);
 
 void extract_clear(extract_t *extract); /* keeps the memory */
 void extract_destroy(extract_t *extract);

@@ -110,11 +110,11 @@ static status_t match_number(condition_t *condition, const char *column, const c
     return STATUS_OK;
 }
 
-/* Any series of the study has one of these modalities.                              PS3.4 C.3.4 */
+/* Any instance of the study has one of these modalities.                             PS3.4 C.3.4 */
 static status_t match_modalities(condition_t *condition, const char *value)
 {
     buffer_append_text(&condition->sql,
-                       " AND EXISTS (SELECT 1 FROM series m WHERE m.study = s.id");
+                       " AND EXISTS (SELECT 1 FROM modalities m WHERE m.study = s.id");
     if (strpbrk(value, "*?"))
         TRY(match_pattern(condition, "m.modality", value, strlen(value)));
     else

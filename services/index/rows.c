@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define TAG_MODALITY          0x00080060
+#define TAG_PATIENT_ID        0x00100020
+#define TAG_PATIENT_ID_ISSUER 0x00100021
+
 /* ---- changes, sources, counters ---------------------------------------------------------------- */
 
 status_t rows_change(rows_t *rows, const char *kind, const char *study, const char *series,
@@ -135,13 +139,8 @@ static status_t insert_run(statement_t *insert, int64_t *out_id)
 /* PatientID with its issuer. Without an ID nobody can say who it is: then the study stands alone. */
 static void patient_key(const entry_t *entry, const char **out_id, const char **out_issuer)
 {
-    *out_id = *out_issuer = "";
-    for (size_t i = 0; i < attribute_count; i++) {
-        if (attributes[i].tag == 0x00100020)
-            *out_id = extract_text(&entry->extract, i);
-        else if (attributes[i].tag == 0x00100021)
-            *out_issuer = extract_text(&entry->extract, i);
-    }
+    *out_id = extract_text_of(&entry->extract, TAG_PATIENT_ID);
+    *out_issuer = extract_text_of(&entry->extract, TAG_PATIENT_ID_ISSUER);
     if (!**out_id)
         *out_issuer = entry->study_instance_uid;
 }
@@ -256,8 +255,7 @@ static status_t series_put(rows_t *rows, const entry_t *entry, int64_t study, in
         statement_bind_int64(update, 1, study);
         TRY(statement_run(update));
     }
-    TRY(rows_set_series(rows, *out_series, entry));
-    return rows_set_modalities(rows, study);
+    return rows_set_series(rows, *out_series, entry);
 }
 
 static status_t instance_put(rows_t *rows, const entry_t *entry, int64_t study, int64_t series)
@@ -268,8 +266,8 @@ static status_t instance_put(rows_t *rows, const entry_t *entry, int64_t study, 
                          " transfer_syntax_uid, pack, record_offset, dataset_offset, dataset_length,"
                          " pixel_data_offset, pixel_value_offset, pixel_value_length, received_us,"
                          " origin_pack, origin_sequence, sha256, source, source_ae_title, unreadable,"
-                         " version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-                         " $14, $15, $16, $17, $18, $19, $20) RETURNING id",
+                         " version, modality) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+                         " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) RETURNING id",
                          &insert));
     const pack_record_t *record = &entry->record;
     const struct {
@@ -278,7 +276,7 @@ static status_t instance_put(rows_t *rows, const entry_t *entry, int64_t study, 
     } texts[] = {
         {1, entry->sop_instance_uid}, {4, entry->sop_class_uid}, {5, record->transfer_syntax_uid},
         {6, record->pack.text}, {14, entry->origin.pack.text}, {17, entry->source},
-        {18, entry->source_ae_title},
+        {18, entry->source_ae_title}, {21, extract_text_of(&entry->extract, TAG_MODALITY)},
     };
     const struct {
         int number;
@@ -332,6 +330,7 @@ status_t rows_insert(rows_t *rows, const entry_t *entry)
     TRY(study_put(rows, entry, &study));
     TRY(series_put(rows, entry, study, &series));
     TRY(instance_put(rows, entry, study, series));
+    TRY(rows_add_modality(rows, study, extract_text_of(&entry->extract, TAG_MODALITY)));
     return parents_count(rows, study, series);
 }
 

@@ -66,7 +66,8 @@ status_t rows_settle(rows_t *rows, int64_t study, int64_t series);
 status_t rows_set_study(rows_t *rows, int64_t study, const entry_t *entry);
 status_t rows_set_series(rows_t *rows, int64_t series, const entry_t *entry);
 status_t rows_set_instance(rows_t *rows, int64_t instance, const entry_t *entry);
-status_t rows_set_modalities(rows_t *rows, int64_t study);
+status_t rows_add_modality(rows_t *rows, int64_t study, const char *modality);
+status_t rows_settle_modalities(rows_t *rows, int64_t study);
 
 /* bury.c: applies the events. */
 status_t rows_bury(rows_t *rows, const char *study, const char *series, const char *sop,

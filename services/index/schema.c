@@ -114,13 +114,22 @@ static const char version_1[] =
     " instances BIGINT NOT NULL);"
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL);";
 
-const migration_t schema_migrations[] = {{version_1}, {NULL}};
+/* A series may hold instances of several modalities, so a study's are those of its instances. */
+static const char version_2[] =
+    "ALTER TABLE instances ADD COLUMN modality TEXT NOT NULL DEFAULT '';"
+    "DROP INDEX instances_by_study;"
+    "CREATE INDEX instances_by_study ON instances (study, modality);"
+    "CREATE TABLE modalities (study BIGINT NOT NULL, modality TEXT NOT NULL,"
+    " PRIMARY KEY (study, modality));";
+
+const migration_t schema_migrations[] = {{version_1}, {version_2}, {NULL}};
 
 status_t schema_clear(database_t *database)
 {
     /* Poisoned records stay known: what crashed the reader once may do so again. */
     return database_execute(database, "DELETE FROM packs; DELETE FROM patients; DELETE FROM studies;"
                                       "DELETE FROM names; DELETE FROM series; DELETE FROM instances;"
+                                      "DELETE FROM modalities;"
                                       "DELETE FROM copies; DELETE FROM tombstones;"
                                       "DELETE FROM resolves; DELETE FROM changes;"
                                       "DELETE FROM sources; DELETE FROM counters;");

@@ -92,10 +92,10 @@ static status_t study_settle(rows_t *rows, int64_t study)
                     " (SELECT COUNT(*) FROM instances WHERE study = $1) WHERE id = $1",
                     study));
     bool removed = false, is_first = true;
+    TRY(rows_settle_modalities(rows, study));
     TRY(study_remove(rows, study, &removed));
     if (removed)
         return STATUS_OK;
-    TRY(rows_set_modalities(rows, study));
     entry_t entry = {0};
     status_t status = smallest_read(rows, SMALLEST("studies", "study"), study, &is_first, &entry);
     if (status == STATUS_OK && !is_first)

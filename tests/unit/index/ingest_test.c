@@ -207,6 +207,7 @@ static void test_deleted_instance_may_come_again(void **state)
     assert_int_equal(delete(bench, STUDY, "", "", &gone), STATUS_OK);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM names"), 0);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM modalities"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM patients"), 0);
     (void)bench_store(bench, &again, 1);
     assert_int_equal(count(bench, "SELECT received_us FROM instances"), 2000);

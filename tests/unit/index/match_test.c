@@ -6,6 +6,7 @@ static const sample_t samples[] = {
     {"1.2.1", "1.2", "1.2.0", "MILLER^JANE^^DR", "PAT2", "20200102", "120000.5", "MR", "1", "A2", "Knee", 2000},
     {"1.3.1", "1.3", "1.3.0", "Yamada^Tarou=山田^太郎=やまだ^たろう", "pat_3", "20200103", "1800", "CT", "1", "A%3", "100%", 3000},
     {"1.3.2", "1.3", "1.3.9", "Yamada^Tarou=山田^太郎=やまだ^たろう", "pat_3", "20200103", "1800", "SR", "1", "A%3", "100%", 3001},
+    {"1.3.3", "1.3", "1.3.9", "Yamada^Tarou=山田^太郎=やまだ^たろう", "pat_3", "20200103", "1800", "KO", "2", "A%3", "100%", 3002},
     {"1.4.1", "1.4", "1.4.0", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 4000},
 };
 
@@ -71,7 +72,7 @@ static void test_one_key(void **state)
         {0x00080030, "12", false, "2"}, {0x00080030, "1000-1159", false, ""},
         {0x00080030, "1000-1200", false, "2"}, {0x00080030, "120000.5", false, "2"},
         {0x00080030, "-08", false, "1"}, {0x00080030, "120000", false, "2"},
-        {0x00080061, "CT", false, "1 3"}, {0x00080061, "SR", false, "3"},
+        {0x00080061, "CT", false, "1 3"}, {0x00080061, "SR", false, "3"}, {0x00080061, "KO", false, "3"},
         {0x00080061, "MR\\SR", false, "2 3"}, {0x00080061, "*R", false, "2 3"},
         {0x00201206, "2", false, "3"}, {0x00201208, "1", false, "1 2 4"},
         {0x00080060, "SR", false, "3"}, {0x00080018, "1.2.1", false, "2"},
@@ -97,7 +98,7 @@ static void test_bad_keys(void **state)
         const char *value;
     } cases[] = {
         {0x00080020, "notadate"}, {0x00080020, "-"}, {0x00080020, "20201301"}, {0x00080030, "25"},
-        {0x00080030, "1"}, {0x00090010, "x"}, {0x7FE00010, ""}, {0x0020000D, "1.2.x"},
+        {0x00080030, "1"}, {0x00090010, "x"}, {0x7FE00010, ""}, {0x0020000D, "1.2/3"},
         {0x00200013, "one"}, {0x00101030, "70"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -141,7 +142,8 @@ static void test_levels(void **state)
     assert_non_null(strstr(buffer_text(&series), "M\xC3\xBCller^J\xC3\xBCrgen"));
     assert_int_equal(bench_find(&bench, LEVEL_INSTANCE, &by_patient, 1, false, &instances),
                      STATUS_OK);
-    assert_int_equal(lines_count(&instances), 2);
+    assert_int_equal(lines_count(&instances), 3);
+    assert_non_null(strstr(buffer_text(&instances), "\"Value\":[\"CT\",\"KO\",\"SR\"]"));
     assert_non_null(strstr(buffer_text(&instances), "\"00280010\":{\"vr\":\"US\",\"Value\":[512]}"));
 }
 
