@@ -15,7 +15,7 @@ static status_t parse_quality(const char *text, int *out_millis)
     if ((text[0] != '0' && text[0] != '1') || (text[1] != '\0' && text[1] != '.'))
         return fail(STATUS_INVALID, "q is not a number from 0 to 1");
     int millis = text[0] == '1' ? 1000 : 0;
-    const char *digits = text[1] == '.' ? text + 2 : "";
+    const char *digits = text + (text[1] == '.' ? 2 : 1);
     for (size_t i = 0; digits[i]; i++) {
         if (i == sizeof weights / sizeof *weights || digits[i] < '0' || digits[i] > '9')
             return fail(STATUS_INVALID, "q is not a number of at most three decimals");

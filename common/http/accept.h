@@ -13,16 +13,16 @@
 enum { HTTP_ACCEPT_MAX = 32 };
 
 typedef struct {
-    char type[96];            /* lower case: "multipart/related", "application/dicom+json", star/star */
-    char part_type[96];       /* the type parameter of multipart/related; "" when absent */
+    char type[96];      /* lower case: "multipart/related", "application/dicom+json", star/star */
+    char part_type[96]; /* the type parameter of multipart/related; "" when absent */
     char transfer_syntax[68]; /* the transfer-syntax parameter: UID, "*" or "" */
     char charset[32];
-    int quality_millis;       /* 1000: q=1 */
+    int quality_millis; /* 1000: q=1 */
 } http_media_range_t;
 
 typedef struct {
     http_media_range_t ranges[HTTP_ACCEPT_MAX]; /* by falling quality, in the order written */
-    size_t count;                               /* an absent or empty header: one range, star/star */
+    size_t count; /* an absent or empty header: one range, star/star */
 } http_accept_t;
 
 /* Fails: INVALID (malformed), TOO_LARGE (over HTTP_ACCEPT_MAX ranges). */

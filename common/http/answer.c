@@ -101,7 +101,7 @@ static void close_chunk(http_request_t *request)
     }
     uint8_t *head = request->output + request->chunk_start;
     for (int i = 7; i >= 0; i--, data >>= 4)
-        head[i] = (uint8_t)"0123456789abcdef"[data & 15];
+        head[i] = (uint8_t) "0123456789abcdef"[data & 15];
     memcpy(head + 8, "\r\n", 2);
     memcpy(request->output + request->output_length, "\r\n", HTTP_CHUNK_TAIL);
     request->output_length += HTTP_CHUNK_TAIL;
@@ -147,8 +147,7 @@ void http_add_header(http_request_t *request, const char *name, const char *form
     va_start(arguments, format);
     int length = vsnprintf(value, sizeof value, format, arguments);
     va_end(arguments);
-    if (request->begun || length < 0 || (size_t)length >= sizeof value ||
-        strpbrk(value, "\r\n"))
+    if (request->begun || length < 0 || (size_t)length >= sizeof value || strpbrk(value, "\r\n"))
         return;
     if (request->headers.length + (size_t)length > HTTP_HEADERS_MAX)
         return;
@@ -323,8 +322,7 @@ void http_respond(http_request_t *request, int status, const char *content_type,
     http_end(request);
 }
 
-static void respond_error(http_request_t *request, int status, const char *name,
-                          const char *detail)
+static void respond_error(http_request_t *request, int status, const char *name, const char *detail)
 {
     AUTO_BUFFER body = {0};
     buffer_printf(&body, "{\"status\":%d,\"error\":\"%s\",\"detail\":", status, name);

@@ -311,8 +311,8 @@ static int drop_access(const struct mg_connection *connection, const char *messa
 static status_t check_address(const char *address)
 {
     size_t length = strlen(address);
-    if (length == 0 || length > 100 || strpbrk(address, ", +") ||
-        address[length - 1] < '0' || address[length - 1] > '9')
+    if (length == 0 || length > 100 || strpbrk(address, ", +") || address[length - 1] < '0' ||
+        address[length - 1] > '9')
         return fail(STATUS_INVALID, "'%s' is not address:port", address);
     return STATUS_OK;
 }
@@ -336,16 +336,26 @@ static status_t start_civetweb(http_server_t *server)
     snprintf(queue, sizeof queue, "%d", CONNECTION_QUEUE);
     snprintf(backlog, sizeof backlog, "%d", LISTEN_BACKLOG);
     const char *settings[] = {
-        "listening_ports",       options->address,
-        "num_threads",           threads,
-        "request_timeout_ms",    timeout,
-        "enable_keep_alive",     "yes",
-        "keep_alive_timeout_ms", keep,
-        "tcp_nodelay",           "1",
-        "decode_url",            "no", /* we decode, segment by segment */
-        "max_request_size",      headers,
-        "connection_queue",      queue,
-        "listen_backlog",        backlog,
+        "listening_ports",
+        options->address,
+        "num_threads",
+        threads,
+        "request_timeout_ms",
+        timeout,
+        "enable_keep_alive",
+        "yes",
+        "keep_alive_timeout_ms",
+        keep,
+        "tcp_nodelay",
+        "1",
+        "decode_url",
+        "no", /* we decode, segment by segment */
+        "max_request_size",
+        headers,
+        "connection_queue",
+        queue,
+        "listen_backlog",
+        backlog,
         NULL,
     };
     last_message[0] = '\0';

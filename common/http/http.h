@@ -37,11 +37,11 @@ typedef struct {
 } http_route_t;
 
 typedef struct {
-    const char *address;  /* "127.0.0.1:11402" */
-    int threads;          /* at least what nginx keeps open */
+    const char *address; /* "127.0.0.1:11402" */
+    int threads;         /* at least what nginx keeps open */
     const http_route_t *routes;
     void *context;
-    int read_timeout_ms;  /* of a silent client */
+    int read_timeout_ms; /* of a silent client */
     /* Asked before the routes; false: it has answered (401, 503 while draining). NULL: all may in. */
     bool (*admit)(void *context, http_request_t *request);
     /* Told of every answered request, for logs and metrics; route is NULL when none matched. */
@@ -69,7 +69,7 @@ const char *http_path(const http_request_t *request);  /* raw, without the query
 const char *http_query(const http_request_t *request); /* raw; "" for none */
 const char *http_header(const http_request_t *request, const char *name); /* NULL when absent */
 const char *http_path_parameter(const http_request_t *request, const char *name);
-const char *http_peer(const http_request_t *request);  /* X-Forwarded-For's last hop or the socket */
+const char *http_peer(const http_request_t *request); /* X-Forwarded-For's last hop or the socket */
 int64_t http_content_length(const http_request_t *request); /* -1: chunked or none */
 
 /* Next bytes of the body: > 0, 0 at its end, < 0 on a broken connection. */

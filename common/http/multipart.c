@@ -56,7 +56,7 @@ status_t multipart_type_parse(const char *content_type, multipart_type_t *out_ty
 typedef enum {
     STATE_PREAMBLE,
     STATE_DATA,
-    STATE_LINE,     /* behind a delimiter, up to the line end */
+    STATE_LINE, /* behind a delimiter, up to the line end */
     STATE_HEADERS,
     STATE_EPILOGUE,
     STATE_FAILED
@@ -71,11 +71,11 @@ struct multipart {
     multipart_events_t events;
     void *context;
     state_t state;
-    bool in_part;       /* the delimiter now looked at ends a part */
+    bool in_part; /* the delimiter now looked at ends a part */
     char delimiter[DELIMITER_MAX + 1];
     size_t delimiter_length;
-    size_t matched;     /* bytes of the delimiter that have gone by */
-    size_t assumed;     /* how many of them no part holds: the CRLF before the first byte or of the
+    size_t matched; /* bytes of the delimiter that have gone by */
+    size_t assumed; /* how many of them no part holds: the CRLF before the first byte or of the
                            empty line behind the headers */
     char padding[PADDING_MAX]; /* what followed the delimiter, to be given back when it was data */
     size_t padding_length;
@@ -220,9 +220,9 @@ static status_t take_header_byte(multipart_t *multipart, char c)
         return fail(STATUS_INVALID, "a line of a part's headers does not end in CRLF");
     buffer_append_byte(headers, (uint8_t)c);
     bool is_empty_line =
-        c == '\n' && (headers->length == 2 || (headers->length > 3 &&
-                                               memcmp(headers->data + headers->length - 4,
-                                                      "\r\n\r\n", 4) == 0));
+        c == '\n' &&
+        (headers->length == 2 ||
+         (headers->length > 3 && memcmp(headers->data + headers->length - 4, "\r\n\r\n", 4) == 0));
     return is_empty_line ? begin_part(multipart) : STATUS_OK;
 }
 

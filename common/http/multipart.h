@@ -37,7 +37,8 @@ typedef struct {
 
 typedef struct multipart multipart_t;
 
-multipart_t *multipart_create(const char *boundary, const multipart_events_t *events, void *context);
+multipart_t *multipart_create(const char *boundary, const multipart_events_t *events,
+                              void *context);
 void multipart_destroy(multipart_t **multipart);
 
 /* Fails: INVALID (malformed), TOO_LARGE (a limit), and what an event returned. */

@@ -8,10 +8,10 @@
 
 /* One request and its answer: what http.c and answer.c share. Nobody else includes this. */
 enum {
-    HTTP_OUTPUT_SIZE = 256 * 1024,      /* of the buffer each thread gathers its answers in */
-    HTTP_CHUNK_HEAD = 10,               /* "0003ffe8\r\n" */
-    HTTP_CHUNK_TAIL = 2,                /* "\r\n" */
-    HTTP_DISCARD_MAX = 1024 * 1024      /* of an unread body that is read over to keep a connection */
+    HTTP_OUTPUT_SIZE = 256 * 1024, /* of the buffer each thread gathers its answers in */
+    HTTP_CHUNK_HEAD = 10,          /* "0003ffe8\r\n" */
+    HTTP_CHUNK_TAIL = 2,           /* "\r\n" */
+    HTTP_DISCARD_MAX = 1024 * 1024 /* of an unread body that is read over to keep a connection */
 };
 
 struct http_request {
@@ -23,18 +23,18 @@ struct http_request {
 
     /* the body */
     bool has_body, chunked, expects_continue, body_over;
-    int64_t length;     /* -1: chunked or none */
+    int64_t length; /* -1: chunked or none */
     uint64_t read_bytes;
-    bool close;         /* the connection ends with this answer */
+    bool close; /* the connection ends with this answer */
 
     /* the answer:  begin -> write ... -> end;  broken: nothing more can be sent */
     bool begun, ended, broken, is_head, chunked_answer;
     int status;
-    uint64_t promised;  /* content length that is still to come */
+    uint64_t promised; /* content length that is still to come */
     uint64_t sent_bytes;
     buffer_t headers;
     bool has_cache_control, has_content_options;
-    uint8_t *output;    /* HTTP_OUTPUT_SIZE bytes of this thread */
+    uint8_t *output; /* HTTP_OUTPUT_SIZE bytes of this thread */
     size_t output_length;
     size_t chunk_start; /* where the head of the chunk being gathered lies in output */
 };

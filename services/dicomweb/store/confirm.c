@@ -29,9 +29,8 @@ static bool ask(store_t *store, uint64_t from, int64_t deadline_ms, uint64_t *ou
     if (!client)
         return false;
     ulid_t pack = pack_writer_pack(store->writer);
-    status_t status =
-        index_client_pack_appended(client, pack.text, pack_writer_durable_offset(store->writer),
-                                   from, (int)left_ms, &reply);
+    status_t status = index_client_pack_appended(
+        client, pack.text, pack_writer_durable_offset(store->writer), from, (int)left_ms, &reply);
     if (status != STATUS_OK)
         return false;
     apply_outcomes(store, reply);

@@ -39,8 +39,8 @@ static status_t delete_target(dicomweb_t *dicomweb, const http_request_t *reques
     TRY(dicomweb_index_status(index_client_delete(client, &what, &reply)));
     log_info("dicomweb.deleted", LOG_TEXT("study", what.study_instance_uid),
              LOG_TEXT("series", what.series_instance_uid),
-             LOG_TEXT("instance", what.sop_instance_uid),
-             LOG_NUMBER("instances", reply->instances), LOG_TEXT("peer", http_peer(request)));
+             LOG_TEXT("instance", what.sop_instance_uid), LOG_NUMBER("instances", reply->instances),
+             LOG_TEXT("peer", http_peer(request)));
     index__deleted__free_unpacked(reply, NULL);
     dicomweb_forget_locations(dicomweb);
     return STATUS_OK;

@@ -18,29 +18,29 @@
  */
 enum {
     STORE_READ_SIZE = 256 * 1024,
-    STORE_CONFIRM_MS = 2000,          /* how long the index is waited for */
-    STORE_CONFIRM_INSTANCES = 256,    /* asked for at once: keeps the answer small, and the index */
-    STORE_CONFIRM_BYTES = 256 << 20,  /* busy while a large upload is still coming */
-    STORE_RETRY_AFTER_S = 30          /* told to who meets a full disk */
+    STORE_CONFIRM_MS = 2000,         /* how long the index is waited for */
+    STORE_CONFIRM_INSTANCES = 256,   /* asked for at once: keeps the answer small, and the index */
+    STORE_CONFIRM_BYTES = 256 << 20, /* busy while a large upload is still coming */
+    STORE_RETRY_AFTER_S = 30         /* told to who meets a full disk */
 };
 
 /* Failure Reason (0008,1197) and Warning Reason (0008,1196).       PS3.18 I.2.2, PS3.7 C, PS3.4 B.2.3 */
 enum {
     STORE_REASON_NONE = 0,
-    STORE_REASON_CONFLICT = 0x0111,        /* duplicate SOP Instance: other bytes are stored already */
+    STORE_REASON_CONFLICT = 0x0111, /* duplicate SOP Instance: other bytes are stored already */
     STORE_REASON_OUT_OF_RESOURCES = 0xA700,
-    STORE_REASON_MISMATCH = 0xA900,        /* UIDs do not agree with each other or with the URL */
+    STORE_REASON_MISMATCH = 0xA900, /* UIDs do not agree with each other or with the URL */
     STORE_REASON_NOT_UNDERSTOOD = 0xC000,
-    STORE_WARNING_NOT_INDEXED = 0xB0F0     /* ours: stored durably, but not yet found by queries */
+    STORE_WARNING_NOT_INDEXED = 0xB0F0 /* ours: stored durably, but not yet found by queries */
 };
 
 /* What became of one part. */
 typedef struct {
     uid_text_t sop_class_uid, sop_instance_uid; /* "" when the part did not tell */
     uid_text_t study_instance_uid, series_instance_uid;
-    uint64_t offset;   /* of its record in the pack of the moment; for confirm.c */
-    uint16_t failure;  /* STORE_REASON_...; NONE: stored */
-    bool confirmed;    /* the index has it */
+    uint64_t offset;  /* of its record in the pack of the moment; for confirm.c */
+    uint16_t failure; /* STORE_REASON_...; NONE: stored */
+    bool confirmed;   /* the index has it */
 } store_result_t;
 
 typedef enum {

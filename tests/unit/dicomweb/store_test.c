@@ -58,8 +58,8 @@ static Index__Outcome__Kind kind_of(pack_store_t *store, const pack_record_t *re
 }
 
 /* Commits at most three records a question, as a real one commits in batches. */
-static status_t pack_appended(void *state, const wire_call_t *call, const ProtobufCMessage *question,
-                              ProtobufCMessage *answer)
+static status_t pack_appended(void *state, const wire_call_t *call,
+                              const ProtobufCMessage *question, ProtobufCMessage *answer)
 {
     (void)state;
     (void)call;
@@ -113,8 +113,14 @@ static const wire_route_t index_routes[] = {
 static void append_element(buffer_t *out, unsigned group, unsigned element, const char *uid)
 {
     size_t length = strlen(uid) + strlen(uid) % 2;
-    const uint8_t head[8] = {(uint8_t)group, (uint8_t)(group >> 8), (uint8_t)element,
-                             (uint8_t)(element >> 8), 'U', 'I', (uint8_t)length, 0};
+    const uint8_t head[8] = {(uint8_t)group,
+                             (uint8_t)(group >> 8),
+                             (uint8_t)element,
+                             (uint8_t)(element >> 8),
+                             'U',
+                             'I',
+                             (uint8_t)length,
+                             0};
     buffer_append(out, head, sizeof head);
     buffer_append(out, uid, strlen(uid));
     if (strlen(uid) % 2)
@@ -130,8 +136,18 @@ static void append_dataset(buffer_t *out, const char *study, const char *instanc
     append_element(out, 0x0020, 0x000e, SERIES);
     if (pixels == 0)
         return;
-    const uint8_t head[12] = {0xe0, 0x7f, 0x10, 0x00, 'O', 'W', 0, 0, (uint8_t)pixels,
-                              (uint8_t)(pixels >> 8), (uint8_t)(pixels >> 16), 0};
+    const uint8_t head[12] = {0xe0,
+                              0x7f,
+                              0x10,
+                              0x00,
+                              'O',
+                              'W',
+                              0,
+                              0,
+                              (uint8_t)pixels,
+                              (uint8_t)(pixels >> 8),
+                              (uint8_t)(pixels >> 16),
+                              0};
     buffer_append(out, head, sizeof head);
     for (size_t i = 0; i < pixels; i++)
         buffer_append_byte(out, (uint8_t)(i % 251 == 0 ? '\r' : i % 253));
@@ -179,10 +195,10 @@ static int exchange_framed(const char *method, const char *path, const char *hea
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     struct timeval limit = {20, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    AUTO_FREE char *head = memory_format(
-        "%s %s HTTP/1.1\r\nHost: pacs.example:8443\r\nX-Forwarded-Proto: https\r\n"
-        "Connection: close\r\n%s\r\n",
-        method, path, headers);
+    AUTO_FREE char *head =
+        memory_format("%s %s HTTP/1.1\r\nHost: pacs.example:8443\r\nX-Forwarded-Proto: https\r\n"
+                      "Connection: close\r\n%s\r\n",
+                      method, path, headers);
     send_all(fd, head, strlen(head));
     send_all(fd, body->data, body->length);
     buffer_clear(answer);
@@ -206,8 +222,7 @@ static int exchange(const char *method, const char *path, const char *headers, c
     return exchange_framed(method, path, all, body, answer);
 }
 
-#define DICOM_TYPE                                                                                 \
-    "Content-Type: multipart/related; type=\"application/dicom\"; boundary=BOUND\r\n"
+#define DICOM_TYPE "Content-Type: multipart/related; type=\"application/dicom\"; boundary=BOUND\r\n"
 
 static int post(const char *path, const buffer_t *body, buffer_t *answer)
 {
@@ -222,8 +237,8 @@ static void expect_text(buffer_t *answer, const char *text)
 
 static int post_chunked(const buffer_t *chunks, buffer_t *answer)
 {
-    return exchange_framed("POST", "/dicom-web/studies", "Transfer-Encoding: chunked\r\n" DICOM_TYPE,
-                           chunks, answer);
+    return exchange_framed("POST", "/dicom-web/studies",
+                           "Transfer-Encoding: chunked\r\n" DICOM_TYPE, chunks, answer);
 }
 
 static void append_chunks(buffer_t *out, const buffer_t *body)
@@ -238,7 +253,7 @@ static void append_chunks(buffer_t *out, const buffer_t *body)
 }
 
 #define FAILED_ITEM(uid, reason)                                                                   \
-    "\"00081198\":{\"vr\":\"SQ\",\"Value\":[{\"00081150\":{\"vr\":\"UI\",\"Value\":[\"" CT          \
+    "\"00081198\":{\"vr\":\"SQ\",\"Value\":[{\"00081150\":{\"vr\":\"UI\",\"Value\":[\"" CT         \
     "\"]},\"00081155\":{\"vr\":\"UI\",\"Value\":[\"" uid "\"]},\"00081197\":{\"vr\":\"US\","       \
     "\"Value\":[" reason "]}}]}"
 
@@ -299,8 +314,9 @@ static void stores_instances_bit_for_bit(void **state)
     expect_text(&answer, "Content-Type: application/dicom+json\r\n");
     expect_text(&answer, "{\"00081190\":{\"vr\":\"UR\",\"Value\":[\"https://pacs.example:8443"
                          "/dicom-web/studies/" STUDY "\"]},\"00081199\":");
-    expect_text(&answer, "\"00081190\":{\"vr\":\"UR\",\"Value\":[\"https://pacs.example:8443"
-                         "/dicom-web/studies/" STUDY "/series/" SERIES "/instances/1.2.3.1.1.4\"]}");
+    expect_text(&answer,
+                "\"00081190\":{\"vr\":\"UR\",\"Value\":[\"https://pacs.example:8443"
+                "/dicom-web/studies/" STUDY "/series/" SERIES "/instances/1.2.3.1.1.4\"]}");
     assert_null(strstr(buffer_text(&answer), "00081198"));
     assert_null(strstr(buffer_text(&answer), "00081196"));
 
@@ -576,11 +592,14 @@ static status_t start_all(void)
     config.index_endpoint = memory_copy_text(endpoint);
     config.stow_max_bytes = 2 * LARGE;
     TRY(dicomweb_open(&config, &dicomweb));
-    wire_server_options_t index = {.endpoint = endpoint, .keys_folder = keys, .name = "index",
-                                   .routes = index_routes};
+    wire_server_options_t index = {
+        .endpoint = endpoint, .keys_folder = keys, .name = "index", .routes = index_routes};
     TRY(wire_server_start(&index, &index_server));
-    http_server_options_t http = {.address = "127.0.0.1:0", .threads = 2, .routes = routes,
-                                  .context = dicomweb, .read_timeout_ms = 3000,
+    http_server_options_t http = {.address = "127.0.0.1:0",
+                                  .threads = 2,
+                                  .routes = routes,
+                                  .context = dicomweb,
+                                  .read_timeout_ms = 3000,
                                   .admit = dicomweb_admit};
     return http_server_start(&http, &server);
 }

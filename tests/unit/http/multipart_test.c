@@ -63,8 +63,7 @@ static void reads_bodies(void **state)
         {"CRLF before the first boundary", "\r\n--B\r\n\r\n1\r\n--B--", STATUS_OK, "[|1]"},
         {"preamble and epilogue", "hello\r\n\r\n--B\r\n\r\n1\r\n--B--\r\nbye --B\r\n--B\r\n",
          STATUS_OK, "[|1]"},
-        {"preamble that looks like a boundary", "--Bx\r\n--B\r\n\r\n1\r\n--B--", STATUS_OK,
-         "[|1]"},
+        {"preamble that looks like a boundary", "--Bx\r\n--B\r\n\r\n1\r\n--B--", STATUS_OK, "[|1]"},
         {"two headers", "--B\r\nA: 1\r\nB: 2\r\n\r\n1\r\n--B--", STATUS_OK, "[A: 1\r\nB: 2|1]"},
         {"empty part", "--B\r\nA: 1\r\n\r\n\r\n--B--", STATUS_OK, "[A: 1|]"},
         {"part without a body", "--B\r\nA: 1\r\n\r\n--B--", STATUS_OK, "[A: 1|]"},
@@ -78,8 +77,7 @@ static void reads_bodies(void **state)
          "[|a\r\n--BB\r\nb]"},
         {"boundary and one dash", "--B\r\n\r\na\r\n--B-\r\nb\r\n--B--", STATUS_OK,
          "[|a\r\n--B-\r\nb]"},
-        {"boundary and a lone CR", "--B\r\n\r\na\r\n--B\rb\r\n--B--", STATUS_OK,
-         "[|a\r\n--B\rb]"},
+        {"boundary and a lone CR", "--B\r\n\r\na\r\n--B\rb\r\n--B--", STATUS_OK, "[|a\r\n--B\rb]"},
         {"boundary, CR, and the next boundary", "--B\r\n\r\na\r\n--B\r\r\n--B--", STATUS_OK,
          "[|a\r\n--B\r]"},
         {"boundary and LF", "--B\r\n\r\na\r\n--B\nb\r\n--B--", STATUS_OK, "[|a\r\n--B\nb]"},
@@ -205,8 +203,8 @@ static void reads_content_types(void **state)
         {"multipart/related; boundary", STATUS_INVALID, "", ""},
         {"multipart/related; boundary=A B", STATUS_INVALID, "", ""},
         {"multipart/related; boundary="
-         "1234567890123456789012345678901234567890123456789012345678901234567890", STATUS_OK, "",
-         "1234567890123456789012345678901234567890123456789012345678901234567890"},
+         "1234567890123456789012345678901234567890123456789012345678901234567890",
+         STATUS_OK, "", "1234567890123456789012345678901234567890123456789012345678901234567890"},
         {"multipart/related; boundary="
          "12345678901234567890123456789012345678901234567890123456789012345678901",
          STATUS_INVALID, "", ""},
@@ -229,7 +227,8 @@ static void reads_content_types(void **state)
 static void finds_part_headers(void **state)
 {
     (void)state;
-    static const char headers[] = "Content-Type: application/dicom\r\nX:\r\nContent-ID:  a b \t\r\nY";
+    static const char headers[] =
+        "Content-Type: application/dicom\r\nX:\r\nContent-ID:  a b \t\r\nY";
     char value[32];
     assert_true(multipart_header(headers, "content-type", value, sizeof value));
     assert_string_equal(value, "application/dicom");
@@ -247,12 +246,9 @@ static void finds_part_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_bodies),
-        cmocka_unit_test(any_cut_gives_the_same),
-        cmocka_unit_test(has_limits),
-        cmocka_unit_test(says_what_an_event_said),
-        cmocka_unit_test(reads_content_types),
-        cmocka_unit_test(finds_part_headers),
+        cmocka_unit_test(reads_bodies),        cmocka_unit_test(any_cut_gives_the_same),
+        cmocka_unit_test(has_limits),          cmocka_unit_test(says_what_an_event_said),
+        cmocka_unit_test(reads_content_types), cmocka_unit_test(finds_part_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

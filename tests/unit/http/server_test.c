@@ -201,7 +201,7 @@ static const char *exchange(const char *request, buffer_t *answer)
     return buffer_text(answer);
 }
 
-#define TAIL " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+#define TAIL     " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 #define HEAD_END "Host: x\r\nConnection: close\r\n"
 
 static void answers_each_request(void **state)
@@ -211,7 +211,8 @@ static void answers_each_request(void **state)
         const char *name, *request;
         const char *expect[4]; /* all must be in the answer */
     } cases[] = {
-        {"a whole answer", "GET /hello" TAIL,
+        {"a whole answer",
+         "GET /hello" TAIL,
          {"HTTP/1.1 200 OK\r\n", "Content-Length: 5\r\n", "\r\n\r\nhello",
           "X-Content-Type-Options: nosniff\r\n"}},
         {"private by default", "GET /hello" TAIL, {"Cache-Control: private\r\n"}},
@@ -225,12 +226,14 @@ static void answers_each_request(void **state)
         {"peer that is no address",
          "GET /studies HTTP/1.1\r\nX-Forwarded-For: <script>\r\n" HEAD_END "\r\n",
          {"peer=127.0.0.1"}},
-        {"unknown path", "GET /nothing" TAIL,
+        {"unknown path",
+         "GET /nothing" TAIL,
          {"HTTP/1.1 404 ", "Content-Type: application/json\r\n",
           "{\"status\":404,\"error\":\"NOT_FOUND\",\"detail\":"}},
         {"too long a path", "GET /hello/more" TAIL, {"HTTP/1.1 404 "}},
         {"trailing slash", "GET /studies/" TAIL, {"HTTP/1.1 404 "}},
-        {"wrong method", "PUT /studies/1 HTTP/1.1\r\nContent-Length: 0\r\n" HEAD_END "\r\n",
+        {"wrong method",
+         "PUT /studies/1 HTTP/1.1\r\nContent-Length: 0\r\n" HEAD_END "\r\n",
          {"HTTP/1.1 405 ", "Allow: GET, HEAD, DELETE\r\n"}},
         {"no content", "DELETE /studies/1" TAIL, {"HTTP/1.1 204 No Content\r\n"}},
         {"dot segment", "GET /studies/../hello" TAIL, {"HTTP/1.1 400 "}},
@@ -250,15 +253,16 @@ static void answers_each_request(void **state)
          "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" HEAD_END
          "\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
          {"HTTP/1.1 200 ", "3 bytes, sum 294"}},
-        {"no body at all", "POST /body HTTP/1.1\r\n" HEAD_END "\r\n",
-         {"HTTP/1.1 200 ", "0 bytes"}},
+        {"no body at all", "POST /body HTTP/1.1\r\n" HEAD_END "\r\n", {"HTTP/1.1 200 ", "0 bytes"}},
         {"body that ends early",
-         "POST /body HTTP/1.1\r\nContent-Length: 4\r\n" HEAD_END "\r\nabc", {"HTTP/1.1 400 "}},
+         "POST /body HTTP/1.1\r\nContent-Length: 4\r\n" HEAD_END "\r\nabc",
+         {"HTTP/1.1 400 "}},
         {"chunked body that ends early",
          "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" HEAD_END "\r\n5\r\nab",
          {"HTTP/1.1 400 "}},
         {"chunk size that is none",
-         "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" HEAD_END "\r\nzz\r\nab\r\n0\r\n\r\n",
+         "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" HEAD_END
+         "\r\nzz\r\nab\r\n0\r\n\r\n",
          {"HTTP/1.1 400 "}},
         {"100-continue",
          "POST /body HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n" HEAD_END "\r\nabc",
@@ -271,11 +275,14 @@ static void answers_each_request(void **state)
          "POST /body HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n" HEAD_END "\r\nabcd",
          {"HTTP/1.1 400 "}},
         {"length with a sign",
-         "POST /body HTTP/1.1\r\nContent-Length: +3\r\n" HEAD_END "\r\nabc", {"HTTP/1.1 400 "}},
+         "POST /body HTTP/1.1\r\nContent-Length: +3\r\n" HEAD_END "\r\nabc",
+         {"HTTP/1.1 400 "}},
         {"negative length",
-         "POST /body HTTP/1.1\r\nContent-Length: -3\r\n" HEAD_END "\r\nabc", {"HTTP/1.1 400 "}},
+         "POST /body HTTP/1.1\r\nContent-Length: -3\r\n" HEAD_END "\r\nabc",
+         {"HTTP/1.1 400 "}},
         {"length that is a word",
-         "POST /body HTTP/1.1\r\nContent-Length: abc\r\n" HEAD_END "\r\nabc", {"HTTP/1.1 400 "}},
+         "POST /body HTTP/1.1\r\nContent-Length: abc\r\n" HEAD_END "\r\nabc",
+         {"HTTP/1.1 400 "}},
         {"length over 63 bits",
          "POST /body HTTP/1.1\r\nContent-Length: 9223372036854775808\r\n" HEAD_END "\r\nabc",
          {"HTTP/1.1 413 "}},
@@ -286,12 +293,15 @@ static void answers_each_request(void **state)
          "POST /body HTTP/1.1\r\nTransfer-Encoding: gzip\r\n" HEAD_END "\r\nabc",
          {"HTTP/1.1 400 "}},
         {"compressed body",
-         "POST /body HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n" HEAD_END "\r\nabc",
+         "POST /body HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n" HEAD_END
+         "\r\nabc",
          {"HTTP/1.1 415 "}},
-        {"file, and a header that would inject", "GET /file" TAIL,
+        {"file, and a header that would inject",
+         "GET /file" TAIL,
          {"HTTP/1.1 206 ", "Cache-Control: no-store\r\n"}},
         {"handler without an answer", "GET /forget" TAIL, {"HTTP/1.1 500 "}},
-        {"a status", "GET /away" TAIL,
+        {"a status",
+         "GET /away" TAIL,
          {"HTTP/1.1 503 ", "Retry-After: 5\r\n", "\"error\":\"UNAVAILABLE\"",
           "\"detail\":\"the \\\"index\\\" is away\"}"}},
         {"not HTTP", "\x16\x03\x01\x02\x00\x01\r\n\r\n", {"HTTP/1.1 400 "}},
@@ -403,7 +413,8 @@ static void closes_rather_than_reading_gigabytes(void **state)
     int64_t started = clock_monotonic_ms();
     AUTO_BUFFER answer = {0};
     const char *text = exchange("POST /refuse HTTP/1.1\r\nHost: x\r\n"
-                                "Content-Length: 60000000000\r\n\r\nsome", &answer);
+                                "Content-Length: 60000000000\r\n\r\nsome",
+                                &answer);
     assert_non_null(strstr(text, "HTTP/1.1 409 "));
     assert_non_null(strstr(text, "Connection: close\r\n"));
     assert_true(clock_monotonic_ms() - started < 8000);
@@ -414,8 +425,8 @@ static void drains(void **state)
 {
     (void)state;
     http_server_t *other = NULL;
-    http_server_options_t options = {.address = "127.0.0.1:0", .threads = 2, .routes = routes,
-                                     .read_timeout_ms = 2000};
+    http_server_options_t options = {
+        .address = "127.0.0.1:0", .threads = 2, .routes = routes, .read_timeout_ms = 2000};
     assert_int_equal(http_server_start(&options, &other), STATUS_OK);
     http_server_t *usual = server;
     server = other;
@@ -463,16 +474,16 @@ static void refuses_bad_options(void **state)
     static const char *const addresses[] = {"", "127.0.0.1", "127.0.0.1:80s", "80,81", "+80"};
     for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++) {
         http_server_t *other = NULL;
-        http_server_options_t options = {.address = addresses[i], .threads = 1, .routes = routes,
-                                         .read_timeout_ms = 1000};
+        http_server_options_t options = {
+            .address = addresses[i], .threads = 1, .routes = routes, .read_timeout_ms = 1000};
         if (i != 1) /* a bare address ends in a digit: CivetWeb says no */
             assert_int_equal(http_server_start(&options, &other), STATUS_INVALID);
         assert_null(other);
     }
     AUTO_FREE char *taken = memory_format("127.0.0.1:%d", http_server_port(server));
     http_server_t *other = NULL;
-    http_server_options_t options = {.address = taken, .threads = 1, .routes = routes,
-                                     .read_timeout_ms = 1000};
+    http_server_options_t options = {
+        .address = taken, .threads = 1, .routes = routes, .read_timeout_ms = 1000};
     assert_int_equal(http_server_start(&options, &other), STATUS_UNAVAILABLE);
     assert_non_null(strstr(fail_detail(), taken));
 }
