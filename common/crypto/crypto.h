@@ -27,7 +27,7 @@ void crypto_mac(const void *key, size_t key_length, const void *bytes, size_t le
 
 uint32_t crypto_crc32(const void *bytes, size_t length); /* zlib's CRC-32 */
 void crypto_random(void *out_bytes, size_t length);
-bool crypto_equal(const void *a, const void *b, size_t length); /* in constant time */
+bool crypto_equal(const void *a, const void *b, size_t length);    /* in constant time */
 void crypto_hex(const void *bytes, size_t length, char *out_text); /* 2 * length + 1 bytes */
 
 #endif

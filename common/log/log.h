@@ -25,11 +25,12 @@ typedef struct {
 void log_open(const char *service, log_level_t threshold);
 void log_set_level(log_level_t threshold);
 int log_level_from_text(const char *text); /* "debug" ... "error"; -1 when it is none of them */
-void log_set_trace(const char *trace_id);  /* this thread's trace id, at most 32 bytes; "" for none */
+void log_set_trace(const char *trace_id);  /* this thread's, at most 32 bytes; "" for none */
 void log_write(log_level_t level, const char *event, const log_field_t *fields);
 
 /* The first element is there for lists without fields (cppcheck does not know __VA_OPT__). */
-#define LOG_FIELDS_(...) ((const log_field_t[]){{NULL, NULL, 0}, ##__VA_ARGS__, {NULL, NULL, 0}} + 1)
+#define LOG_FIELDS_(...)                                                                           \
+    ((const log_field_t[]){{NULL, NULL, 0}, ##__VA_ARGS__, {NULL, NULL, 0}} + 1)
 #define log_debug(event, ...)   log_write(LOG_DEBUG, event, LOG_FIELDS_(__VA_ARGS__))
 #define log_info(event, ...)    log_write(LOG_INFO, event, LOG_FIELDS_(__VA_ARGS__))
 #define log_warning(event, ...) log_write(LOG_WARNING, event, LOG_FIELDS_(__VA_ARGS__))

@@ -14,8 +14,8 @@ status_t pack_file_write(int fd, const void *bytes, size_t length, uint64_t offs
 /* Reads length bytes. Fails: INVALID (the file ends before), UNAVAILABLE (I/O error). */
 status_t pack_file_read(int fd, void *out_bytes, size_t length, uint64_t offset);
 
-status_t pack_file_sync(int fd);                   /* one fdatasync */
-status_t pack_file_cut(int fd, uint64_t length);   /* ftruncate */
+status_t pack_file_sync(int fd);                 /* one fdatasync */
+status_t pack_file_cut(int fd, uint64_t length); /* ftruncate */
 status_t pack_file_size(int fd, uint64_t *out_size);
 status_t pack_file_identity(int fd, pack_identity_t *out_identity); /* reads the file header */
 

@@ -13,7 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { WAITING_MAX = 64 }; /* packs between two leases; one more seals the one that waited longest */
+enum { WAITING_MAX = 64 }; /* packs between two leases; one more seals the longest waiting */
 
 typedef struct {
     pack_writer_t *writer;

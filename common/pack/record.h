@@ -11,13 +11,13 @@
 
 /* docs/pack-format.md has the picture of a pack and the table of all states on disk. */
 enum {
-    PACK_BLOCK_SIZE = 4096,          /* file header, and the boundary each record starts on */
+    PACK_BLOCK_SIZE = 4096,           /* file header, and the boundary each record starts on */
     PACK_PROVENANCE_MAX = 128 * 1024, /* bytes of provenance in a record */
     PACK_CHUNK_SIZE = 1 << 20, /* a larger dataset has a table with the SHA-256 of each chunk */
 };
-#define PACK_SEAL_SIZE     (UINT64_C(1) << 30) /* sealed when it has grown beyond this */
-#define PACK_DATASET_MAX   (UINT64_C(1) << 40)
-#define PACK_SEAL_IDLE_MS  (10 * 60 * 1000)
+#define PACK_SEAL_SIZE    (UINT64_C(1) << 30) /* sealed when it has grown beyond this */
+#define PACK_DATASET_MAX  (UINT64_C(1) << 40)
+#define PACK_SEAL_IDLE_MS (10 * 60 * 1000)
 
 typedef enum {
     PACK_RECORD_INSTANCE = 1,
@@ -32,7 +32,7 @@ typedef enum {
 typedef struct {
     pack_record_type_t type;
     ulid_t pack;
-    uint64_t offset;      /* of the record from the start of the pack; a multiple of PACK_BLOCK_SIZE */
+    uint64_t offset; /* of the record from the start of the pack; a multiple of PACK_BLOCK_SIZE */
     uint64_t next_offset; /* where the next record starts */
     uint64_t sequence;    /* 1, 2, 3 ... within the pack */
     ulid_t origin_pack;   /* where it was first written: stays when compaction copies the record */

@@ -6,10 +6,10 @@
 /* What recovery found in one pack. */
 typedef struct {
     uint64_t records;
-    uint64_t durable_offset;  /* end of the last valid record */
-    uint64_t torn_bytes;      /* cut off behind it */
-    uint64_t last_sequence;   /* of the last valid record; 0: none */
-    uint64_t quarantined;     /* damaged ranges that lie between valid records, left in place */
+    uint64_t durable_offset; /* end of the last valid record */
+    uint64_t torn_bytes;     /* cut off behind it */
+    uint64_t last_sequence;  /* of the last valid record; 0: none */
+    uint64_t quarantined;    /* damaged ranges that lie between valid records, left in place */
 } pack_recovery_t;
 
 /*

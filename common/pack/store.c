@@ -30,8 +30,8 @@ status_t pack_store_read(pack_store_t *store, const ulid_t *pack, uint64_t offse
     return pack_file_read(file.fd, out_bytes, length, offset);
 }
 
-status_t pack_store_provenance(pack_store_t *store, const pack_record_t *record, uint8_t **out_bytes,
-                               size_t *out_length)
+status_t pack_store_provenance(pack_store_t *store, const pack_record_t *record,
+                               uint8_t **out_bytes, size_t *out_length)
 {
     if (record->provenance_length > PACK_PROVENANCE_MAX)
         return fail(STATUS_INVALID, "provenance of %u bytes", record->provenance_length);
@@ -61,8 +61,8 @@ status_t pack_store_view(pack_store_t *store, const ulid_t *pack, uint64_t offse
         return STATUS_OK;
     }
     size_t before = (size_t)(offset % PACK_BLOCK_SIZE);
-    void *base = mmap(NULL, before + length, PROT_READ, MAP_SHARED, file.fd,
-                      (off_t)(offset - before));
+    void *base =
+        mmap(NULL, before + length, PROT_READ, MAP_SHARED, file.fd, (off_t)(offset - before));
     if (base == MAP_FAILED)
         return fail(STATUS_UNAVAILABLE, "cannot map pack %s: %s", pack->text, strerror(errno));
     *out_view = (pack_view_t){(const uint8_t *)base + before, length, base, before + length};

@@ -27,8 +27,8 @@ status_t pack_store_read(pack_store_t *store, const ulid_t *pack, uint64_t offse
                          size_t length);
 
 /* The packed provenance of a record, checked against its CRC; caller frees. */
-status_t pack_store_provenance(pack_store_t *store, const pack_record_t *record, uint8_t **out_bytes,
-                               size_t *out_length);
+status_t pack_store_provenance(pack_store_t *store, const pack_record_t *record,
+                               uint8_t **out_bytes, size_t *out_length);
 
 /* A mapped range of a pack, read-only. bytes points at the wanted offset. */
 typedef struct {

@@ -25,8 +25,7 @@ static void listing_add(listing_t *listing, const listed_t *pack)
 {
     if (listing->count == listing->capacity) {
         listing->capacity = listing->capacity ? 2 * listing->capacity : 64;
-        listing->packs =
-            memory_resize(listing->packs, listing->capacity * sizeof *listing->packs);
+        listing->packs = memory_resize(listing->packs, listing->capacity * sizeof *listing->packs);
     }
     listing->packs[listing->count++] = *pack;
 }
@@ -137,8 +136,7 @@ status_t pack_store_list(pack_store_t *store, bool sealed_too,
                                            bool is_open),
                          void *context)
 {
-    AUTO_FREE char *open_folder =
-        memory_format("%s/" PACK_FOLDER_OPEN, store_data_folder(store));
+    AUTO_FREE char *open_folder = memory_format("%s/" PACK_FOLDER_OPEN, store_data_folder(store));
     listing_t listing = {0};
     /* open/ first: a pack that moves meanwhile is seen in at least one place */
     status_t status = add_packs(&listing, open_folder, true);

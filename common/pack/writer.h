@@ -43,8 +43,8 @@ status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
 int pack_writer_fd(const pack_writer_t *writer); /* borrowed, to be passed on */
 ulid_t pack_writer_pack(const pack_writer_t *writer);
 uint64_t pack_writer_durable_offset(const pack_writer_t *writer); /* end of the last commit */
-bool pack_writer_is_full(const pack_writer_t *writer);            /* to be sealed after this lease */
-bool pack_writer_is_dead(const pack_writer_t *writer);            /* a write or a sync has failed */
+bool pack_writer_is_full(const pack_writer_t *writer); /* to be sealed after this lease */
+bool pack_writer_is_dead(const pack_writer_t *writer); /* a write or a sync has failed */
 
 /*
  * Starts a record. provenance_room: bytes to keep free for the provenance that commit brings; more

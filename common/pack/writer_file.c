@@ -47,14 +47,15 @@ static status_t make_file(const char *data_folder, pack_identity_t *identity, in
         memory_format("%s/" PACK_FOLDER_OPEN "/%s.new", data_folder, identity->pack.text);
     AUTO_CLOSE int fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (fd < 0)
-        return fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_UNAVAILABLE,
-                    "cannot make pack: %s", strerror(errno));
+        return fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_UNAVAILABLE, "cannot make pack: %s",
+                    strerror(errno));
     status_t status = lock_file(fd);
     if (status == STATUS_OK)
         status = write_file_header(fd, identity);
     if (status == STATUS_OK && rename(new_path, path) != 0)
-        status = errno == ENOENT ? fail(STATUS_BUSY, "new pack was cleaned away")
-                                 : fail(STATUS_UNAVAILABLE, "cannot name pack: %s", strerror(errno));
+        status = errno == ENOENT
+                     ? fail(STATUS_BUSY, "new pack was cleaned away")
+                     : fail(STATUS_UNAVAILABLE, "cannot name pack: %s", strerror(errno));
     if (status == STATUS_OK) {
         status = pack_folder_sync(data_folder, PACK_FOLDER_OPEN);
         if (status != STATUS_OK)
@@ -171,8 +172,8 @@ status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
     uint64_t size;
     if (pack_file_size(writer->fd, &size) == STATUS_OK && size == writer->durable)
         return STATUS_OK;
-    status_t status = pack_recover_from(writer->fd, data_folder, &writer->identity,
-                                        writer->durable, writer->last_sequence, &found);
+    status_t status = pack_recover_from(writer->fd, data_folder, &writer->identity, writer->durable,
+                                        writer->last_sequence, &found);
     if (status != STATUS_OK) {
         writer->state = WRITER_DEAD; /* without a cut: what the other process wrote may be good */
         return status;

@@ -54,8 +54,8 @@ static const struct {
     const char *name;
     action_t action;
 } actions[] = {
-    {"kill", KILL},          {"tear", TEAR},      {"eio", EIO_ONCE}, {"gone", EIO_ON},
-    {"enospc", ENOSPC_ONCE}, {"full", ENOSPC_ON}, {"short", SHORT},  {"cut", CUT},
+    {"kill", KILL},          {"tear", TEAR},           {"eio", EIO_ONCE}, {"gone", EIO_ON},
+    {"enospc", ENOSPC_ONCE}, {"full", ENOSPC_ON},      {"short", SHORT},  {"cut", CUT},
     {"cut-late", CUT_LATE},  {"cut-early", CUT_EARLY},
 };
 
@@ -155,7 +155,8 @@ static void cut_power(action_t action)
 static void mark(const char *call)
 {
     const char *path = getenv("INJECT_MARK");
-    int fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
+    int fd =
+        path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0600) : -1;
     if (fd < 0)
         return;
     syscall(SYS_write, fd, call, strlen(call));

@@ -91,7 +91,8 @@ static status_t store_record(pack_writer_t *writer, uint32_t step, pack_record_t
     size_t length = steps[step].length, piece = steps[step].piece, viewed;
     TRY(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 300));
     for (size_t done = 0; done < length; done += piece)
-        TRY(pack_writer_append(writer, bytes + done, length - done < piece ? length - done : piece));
+        TRY(pack_writer_append(writer, bytes + done,
+                               length - done < piece ? length - done : piece));
     if (steps[step].is_viewed) {
         TRY(pack_writer_view(writer, &view, &viewed));
         if (viewed != length || memcmp(view, bytes, length) != 0)

@@ -58,9 +58,9 @@ static void writes_one_object_per_line(void **state)
     assert_memory_equal(text, "{\"ts\":\"2", 8);
     char *second = strchr(text, '\n') + 1;
     second[-1] = 0;
-    assert_string_equal(text + skip,
-                        ",\"level\":\"info\",\"service\":\"test\",\"event\":\"pack.sealed\","
-                        "\"trace\":\"abc123\",\"pack\":\"01\\\"\\u000a\\u0001\",\"size_bytes\":-7}");
+    assert_string_equal(
+        text + skip, ",\"level\":\"info\",\"service\":\"test\",\"event\":\"pack.sealed\","
+                     "\"trace\":\"abc123\",\"pack\":\"01\\\"\\u000a\\u0001\",\"size_bytes\":-7}");
     assert_string_equal(second + skip,
                         ",\"level\":\"error\",\"service\":\"test\",\"event\":\"plain\"}\n");
 }

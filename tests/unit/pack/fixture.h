@@ -50,8 +50,7 @@ static inline int remove_data_folder(void **state)
             fail_msg("%s: %s: %s", #step, status_name(assert_status_), fail_detail());             \
     } while (0)
 
-#define assert_status(step, expected)                                                              \
-    assert_string_equal(status_name(step), status_name(expected))
+#define assert_status(step, expected) assert_string_equal(status_name(step), status_name(expected))
 
 /* Bytes that differ at every place and for every seed. */
 static inline uint8_t *make_bytes(size_t length, uint32_t seed)

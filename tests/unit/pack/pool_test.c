@@ -99,8 +99,8 @@ static void takes_over_what_the_dead_left(void **state)
     ulid_t broken_pack = pack_writer_pack(broken);
     assert_ok(pack_file_cut(pack_writer_fd(broken), 100));
     pack_writer_close(&broken);
-    AUTO_FREE char *unborn = memory_format("%s/packs/open/01ARZ3NDEKTSV4RRFFQ69G5FAV.new",
-                                           data_folder);
+    AUTO_FREE char *unborn =
+        memory_format("%s/packs/open/01ARZ3NDEKTSV4RRFFQ69G5FAV.new", data_folder);
     close(open(unborn, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 
     assert_ok(pack_pool_open(data_folder, &other, remember, &told));

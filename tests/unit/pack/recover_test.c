@@ -87,8 +87,8 @@ static void cuts_a_torn_tail(void **state)
         assert_int_equal(packed.end - packed.records[RECORDS - 1].offset, 3 * PACK_BLOCK_SIZE);
         overwrite(packed.fd, packed.end - cases[i].back, noise, cases[i].bytes);
         uint64_t size = size_of(packed.fd);
-        uint64_t durable = cases[i].records == RECORDS ? packed.end
-                                                       : packed.records[RECORDS - 1].offset;
+        uint64_t durable =
+            cases[i].records == RECORDS ? packed.end : packed.records[RECORDS - 1].offset;
         pack_recovery_t found = recover(&packed);
         assert_int_equal(found.records, cases[i].records);
         assert_int_equal(found.last_sequence, cases[i].records);
@@ -130,11 +130,9 @@ static void leaves_damage_between_records_in_place(void **state)
     }
     pack_record_t record;
     uint64_t offset = 0;
-    assert_status(
-        pack_store_record(packed.store, &packed.pack, packed.records[1].offset, &record),
-        STATUS_INVALID);
-    assert_ok(
-        pack_store_resume(packed.store, &packed.pack, packed.records[1].offset, &offset));
+    assert_status(pack_store_record(packed.store, &packed.pack, packed.records[1].offset, &record),
+                  STATUS_INVALID);
+    assert_ok(pack_store_resume(packed.store, &packed.pack, packed.records[1].offset, &offset));
     assert_int_equal(offset, packed.records[2].offset);
     check_record(packed.store, &packed.records[2], LENGTH, 2);
 
