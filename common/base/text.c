@@ -3,10 +3,13 @@
 #include <string.h>
 #include <strings.h>
 
+static const char uid_bytes[] = "0123456789."
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+
 bool uid_is_valid(const char *text)
 {
     size_t length = strnlen(text, UID_LENGTH_MAX + 1);
-    return length >= 1 && length <= UID_LENGTH_MAX && strspn(text, "0123456789.") == length;
+    return length >= 1 && length <= UID_LENGTH_MAX && strspn(text, uid_bytes) == length;
 }
 
 bool uid_copy(uid_text_t out_uid, const void *bytes, size_t length)

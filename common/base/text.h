@@ -12,7 +12,12 @@ enum {
 
 typedef char uid_text_t[UID_LENGTH_MAX + 1]; /* NUL-terminated, no padding */
 
-/* Digits and full stops, 1 to 64 of them (leading zeros are seen in the field and allowed). */
+/*
+ * What is taken as a UID: 1 to 64 letters, digits, full stops, hyphens or underscores.
+ * PS3.5 9.1 has digits and full stops only. De-identifiers put hashes in hexadecimal into UIDs, and
+ * such studies are stored all over; letters do no harm, since a UID never becomes a path or a
+ * statement.
+ */
 bool uid_is_valid(const char *text);
 
 /* Copies at most 64 bytes up to the padding (NUL or space) at the end; false when longer. */

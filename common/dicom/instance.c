@@ -3,7 +3,6 @@
 #include "dicom/file.h"
 #include "dicom/reader.h"
 
-#include <ctype.h>
 #include <string.h>
 
 typedef struct {
@@ -34,19 +33,6 @@ static char *uid_member(dicom_instance_t *instance, const uid_row_t *row)
     return (char *)instance + row->member;
 }
 
-/*
- * PS3.5 9.1 has digits and full stops only. De-identifiers put hashes in hexadecimal into UIDs, and
- * such studies are stored all over; letters do no harm, since a UID never becomes a path or a
- * query.
- */
-static bool is_uid_like(const char *text)
-{
-    for (; *text; text++)
-        if (!isalnum((unsigned char)*text) && !strchr(".-_", *text))
-            return false;
-    return true;
-}
-
 /* One of the four UIDs, if the token is one; of a doubled tag the last counts, as in the JSON. */
 static status_t take_uid(dicom_instance_t *instance, const dicom_token_t *token)
 {
@@ -55,7 +41,7 @@ static status_t take_uid(dicom_instance_t *instance, const dicom_token_t *token)
         if (uid_rows[i].tag != token->tag)
             continue;
         uid_text_t text = "";
-        if (!uid_copy(text, token->value, token->length) || !is_uid_like(text))
+        if (!uid_copy(text, token->value, token->length) || (*text && !uid_is_valid(text)))
             return fail(STATUS_INVALID, "%s of %zu bytes is not a UID", uid_rows[i].name,
                         token->length);
         memcpy(uid, text, sizeof text);

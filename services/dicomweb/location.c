@@ -2,29 +2,15 @@
 
 #include "base/memory.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/*
- * Archives hold instances whose UIDs have letters (PS3.5 9.1 forbids them, anonymizers write them);
- * what is stored must be had, so only what cannot be in a UID at all is refused.
- */
-static bool may_be_uid(const char *text)
-{
-    size_t length = strnlen(text, UID_LENGTH_MAX + 1);
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)text[i]) && !strchr(".-_", text[i]))
-            return false;
-    return length > 0 && length <= UID_LENGTH_MAX;
-}
 
 /* An absent path parameter is fine when the level above ends the path. */
 static status_t read_uid(const http_request_t *request, const char *name, const char **out_uid)
 {
     const char *uid = http_path_parameter(request, name);
-    if (uid && !may_be_uid(uid))
+    if (uid && !uid_is_valid(uid))
         return fail(STATUS_INVALID, "the %s in the path is not a UID", name);
     *out_uid = uid;
     return STATUS_OK;

@@ -18,7 +18,9 @@ static void test_uid_is_valid(void **state)
     } cases[] = {
         {"1.2.840.10008.1.2", true},
         {"", false},
-        {"1.2.a", false},
+        {"05fa52f0e599f17b8186ff18fcdf2b5570a52206a75c4d03afebf5c475dc8758", true},
+        {"1.2*", false},
+        {"1.2\\1.3", false},
         {"../etc", false},
         {"1.2 ", false},
         {"1234567890123456789012345678901234567890123456789012345678901234", true},
