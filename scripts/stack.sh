@@ -50,16 +50,18 @@ stack_programs() {
         run_as_service tar -C "$PROGRAMS" -xf -
 }
 
-host_names() { # every Host that means us, one per line
-    local host
-    for host in 127.0.0.1 localhost '[::1]' "${REACH:-}"; do
-        printf '%s\n' "$host:$PORT"
-        [ "$PORT" -ne 80 ] || printf '%s\n' "$host"
+# Every Host that means us, and how services shall see it. Some clients (dicomweb-client) leave the
+# port out of their Host; addresses in answers need it.
+host_names() {
+    local host port=:$PORT
+    [ "$PORT" -ne 80 ] || port=
+    for host in 127.0.0.1 localhost '[::1]' "$REACH"; do
+        printf '"%s" "%s";\n' "$host:$PORT" "$host$port" "$host" "$host$port"
     done
-    # Other names as they stand (80 and 443 are not written in a Host), and with our port.
+    # Other names as they stand: 80 and 443 of a proxy before us are not written in a Host.
     for host in ${HOSTS//,/ }; do
-        printf '%s\n' "$host"
-        [[ $host =~ [^:]:[0-9]+$ ]] || printf '%s\n' "$host:$PORT"
+        printf '"%s" "%s";\n' "$host" "$host"
+        [[ $host =~ [^:]:[0-9]+$ ]] || printf '"%s" "%s";\n' "$host:$PORT" "$host$port"
     done
 }
 
@@ -77,9 +79,9 @@ render_nginx() {
             "$ROOT/reverse-proxy/$file" | put "$RUN/nginx/${file%.in}"
     done
     {
-        echo 'map $http_host $host_known {'
-        echo '    default 0;'
-        host_names | sort -u | sed 's/.*/    "&" 1;/'
+        echo 'map $http_host $host_own {'
+        echo '    default "";'
+        host_names | sort -u -k1,1 | sed 's/^/    /'
         echo '}'
     } | put "$RUN/nginx/hosts.conf"
     {

@@ -161,7 +161,7 @@ def test_gate_refuses_who_comes_around_nginx(stack):
 
 # ---- Host and Origin ------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "127.0.0.1.evil.example:{port}",
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1:1", "0.0.0.0:{port}", "127.0.0.1.evil.example:{port}",
                                   "localhost.:{port}"])
 @pytest.mark.parametrize("path", ["/ohif/", "/dicom-web/studies", "/start", "/healthz"])
 def test_foreign_host_is_refused(stack, host, path):
@@ -172,6 +172,8 @@ def test_foreign_host_is_refused(stack, host, path):
 def test_own_names_are_known(stack):
     for host in ("127.0.0.1", "localhost", "LocalHost", "[::1]"):
         status, _, _ = ask(stack, "GET", "/ohif/", {"Host": f"{host}:{stack.port}", **cookie(stack)})
+        assert status == 200, host
+        status, _, _ = ask(stack, "GET", "/ohif/", {"Host": host, **cookie(stack)})
         assert status == 200, host
 
 
