@@ -21,10 +21,10 @@ typedef struct {
     char *gate_secret_file;   /* "" for none; else only who knows its content is served */
     char *index_endpoint;     /* "" means ipc://<data>/run/index.sock */
     int64_t threads, stow_threads;
-    int64_t stow_max_bytes;   /* of one STOW-RS request */
-    char *public_url;         /* "https://pacs.example.org"; "": URLs are built from Host */
-    int64_t query_limit;      /* answers of a query that names no limit */
-    int64_t query_limit_max;  /* answers of any query */
+    int64_t stow_max_bytes;  /* of one STOW-RS request */
+    char *public_url;        /* "https://pacs.example.org"; "": URLs are built from Host */
+    int64_t query_limit;     /* answers of a query that names no limit */
+    int64_t query_limit_max; /* answers of any query */
     int64_t metadata_cache_bytes, frame_cache_bytes;
 } dicomweb_config_t;
 
@@ -32,13 +32,13 @@ enum { DICOMWEB_IDLE_CLIENTS = 256 };
 
 typedef struct {
     const dicomweb_config_t *config;
-    const char *data_folder;  /* config->service.data */
-    pack_store_t *store;      /* safe for many threads */
-    struct {                  /* the open packs of STOW-RS; see store/ */
+    const char *data_folder; /* config->service.data */
+    pack_store_t *store;     /* safe for many threads */
+    struct {                 /* the open packs of STOW-RS; see store/ */
         pthread_mutex_t lock;
         pack_pool_t *pool;
     } packs;
-    struct {                  /* connections to the index that no request has now */
+    struct { /* connections to the index that no request has now */
         pthread_mutex_t lock;
         index_client_t *idle[DICOMWEB_IDLE_CLIENTS];
         size_t count;
@@ -73,16 +73,18 @@ index_client_t *dicomweb_index(dicomweb_t *dicomweb);
 void dicomweb_index_give_back(dicomweb_t *dicomweb);
 
 /* ---- handlers (context is the dicomweb_t) ---------------------------------------------------- */
-http_handler_t dicomweb_query_studies, dicomweb_query_series, dicomweb_query_instances; /* query.c */
-http_handler_t dicomweb_retrieve; /* retrieve.c: a study, series or instance */
-http_handler_t dicomweb_metadata; /* metadata.c: of the three */
-http_handler_t dicomweb_frames;   /* frames.c */
-http_handler_t dicomweb_bulkdata; /* bulkdata.c */
-http_handler_t dicomweb_rendered; /* rendered.c: rendered and thumbnail */
+http_handler_t dicomweb_query_studies, dicomweb_query_series,
+    dicomweb_query_instances;         /* query.c */
+http_handler_t dicomweb_retrieve;     /* retrieve.c: a study, series or instance */
+http_handler_t dicomweb_metadata;     /* metadata.c: of the three */
+http_handler_t dicomweb_frames;       /* frames.c */
+http_handler_t dicomweb_bulkdata;     /* bulkdata.c */
+http_handler_t dicomweb_rendered;     /* rendered.c: rendered and thumbnail */
 http_handler_t dicomweb_capabilities; /* routes.c */
 http_handler_t dicomweb_api_system, dicomweb_api_changes; /* system.c */
-http_handler_t dicomweb_store;  /* store/store.c: POST studies, POST studies/{study} */
-http_handler_t dicomweb_delete; /* store/delete.c: DELETE studies/{study}[/series/{series}[/instances/{instance}]] */
+http_handler_t dicomweb_store; /* store/store.c: POST studies, POST studies/{study} */
+http_handler_t
+    dicomweb_delete; /* store/delete.c: DELETE studies/{study}[/series/{series}[/instances/{instance}]] */
 
 /*
  * The open packs of STOW-RS.                                                   store/packs.c

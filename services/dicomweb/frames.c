@@ -17,10 +17,11 @@ typedef struct {
     http_request_t *request;
     const stored_t *stored;
     const frame_table_t *table;
-    const uint8_t *memory; /* the dataset, when the frames must be changed on their way; else NULL */
-    unsigned word;         /* bytes of a word to turn round; 1: none */
-    const char *url;       /* of the instance */
-    const offer_t *offer;
+    const uint8_t
+        *memory;     /* the dataset, when the frames must be changed on their way; else NULL */
+    unsigned word;   /* bytes of a word to turn round; 1: none */
+    const char *url; /* of the instance */
+    offer_t offer;
 } answer_t;
 
 /*
@@ -99,8 +100,8 @@ static void append_head(const answer_t *answer, uint32_t index, bool is_first, b
 {
     AUTO_BUFFER url = {0};
     buffer_printf(&url, "%s/frames/%u", answer->url, index + 1);
-    parts_append_head(out, answer->dicomweb, is_first, answer->offer->media_type,
-                      answer->offer->transfer_syntax, buffer_text(&url));
+    parts_append_head(out, answer->dicomweb, is_first, answer->offer.media_type,
+                      answer->offer.transfer_syntax, buffer_text(&url));
 }
 
 static uint32_t frame_at(const frame_list_t *list, size_t i)
@@ -116,8 +117,8 @@ static size_t frame_count(const answer_t *answer, const frame_list_t *list)
 static void send_single(const answer_t *answer, const frame_list_t *list)
 {
     AUTO_BUFFER type = {0};
-    buffer_printf(&type, "%s; transfer-syntax=%s", answer->offer->media_type,
-                  answer->offer->transfer_syntax);
+    buffer_printf(&type, "%s; transfer-syntax=%s", answer->offer.media_type,
+                  answer->offer.transfer_syntax);
     uint32_t index = frame_at(list, 0);
     http_begin(answer->request, 200, buffer_text(&type),
                (int64_t)frame_length(answer->table->frames, index));
@@ -158,7 +159,7 @@ static bool send_parts(const answer_t *answer, const frame_list_t *list)
 static void send_multipart(const answer_t *answer, const frame_list_t *list)
 {
     AUTO_BUFFER type = {0};
-    parts_append_type(&type, answer->dicomweb, answer->offer->media_type);
+    parts_append_type(&type, answer->dicomweb, answer->offer.media_type);
     http_begin(answer->request, 200, buffer_text(&type), multipart_length(answer, list));
     if (send_parts(answer, list))
         http_end(answer->request);
@@ -210,7 +211,7 @@ static void answer_table(answer_t *answer, const frame_list_t *list, const http_
         negotiate_refuse(answer->request, "the frame");
         return;
     }
-    answer->offer = &offers[choice];
+    answer->offer = offers[choice];
     dataset_t dataset = {0};
     answer->word = word_size(answer->table->frames);
     if (answer->table->inflated) {
@@ -245,8 +246,11 @@ void frames_answer(dicomweb_t *dicomweb, http_request_t *request, const stored_t
     url_append_request_base(&url, dicomweb->config->public_url, request);
     url_append_target(&url, stored->location.study, stored->location.series,
                       stored->location.instance);
-    answer_t answer = {.dicomweb = dicomweb, .request = request, .stored = stored,
-                       .table = table, .url = buffer_text(&url)};
+    answer_t answer = {.dicomweb = dicomweb,
+                       .request = request,
+                       .stored = stored,
+                       .table = table,
+                       .url = buffer_text(&url)};
     answer_table(&answer, list, accept);
     frame_cache_release(dicomweb, &table);
 }

@@ -9,7 +9,7 @@ enum {
     LEVEL = 3,             /* DICOM JSON shrinks to a tenth at any level */
     WINDOW_GZIP = 15 + 16, /* zlib: 16 more asks for the gzip frame */
     MEMORY_LEVEL = 9,
-    INPUT_MAX = 1 << 30    /* of one call to zlib */
+    INPUT_MAX = 1 << 30 /* of one call to zlib */
 };
 
 bool gzip_is_accepted(const char *accept_encoding)

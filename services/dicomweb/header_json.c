@@ -11,11 +11,11 @@
 #include <string.h>
 
 enum {
-    INLINE_MAX = 2048,           /* palettes of 1024 entries; longer binary values become URIs */
-    TEXT_INLINE_MAX = 64 * 1024, /* of a UT, LT, ST or UN value */
+    INLINE_MAX = 2048,             /* palettes of 1024 entries; longer binary values become URIs */
+    TEXT_INLINE_MAX = 64 * 1024,   /* of a UT, LT, ST or UN value */
     HEADER_READ_MAX = 1024 * 1024, /* longer headers are mapped, not read */
-    ELEMENT_HEAD = 8,            /* tag, and VR or length */
-    TRAILER_MAX = 8,             /* the delimiter of encapsulated pixel data, and no element */
+    ELEMENT_HEAD = 8,              /* tag, and VR or length */
+    TRAILER_MAX = 8,               /* the delimiter of encapsulated pixel data, and no element */
 };
 
 /* The instance ends with its pixel data: then the bytes before it are all of the metadata. */

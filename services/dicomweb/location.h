@@ -30,9 +30,9 @@ typedef struct {
 typedef struct {
     location_t *items; /* by series and instance number */
     size_t count;
-    uint64_t version;  /* of the target: changes with anything below it */
-    char *next;        /* page: of the next one; NULL: that was all */
-    bool is_known;     /* the version is known_version still: items may be left out */
+    uint64_t version; /* of the target: changes with anything below it */
+    char *next;       /* page: of the next one; NULL: that was all */
+    bool is_known;    /* the version is known_version still: items may be left out */
 } locations_t;
 
 enum { LOCATIONS_MAX = 200 * 1000 }; /* of one answer that is not streamed page by page */

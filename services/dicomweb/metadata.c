@@ -85,9 +85,8 @@ static void answer_xml(const ask_t *ask, metadata_entry_t *const *entries, size_
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < entries[i]->count; j++) {
             const struct metadata_slice *slice = &entries[i]->slices[j];
-            status_t status =
-                append_xml_part(ask, (const char *)entries[i]->json.data + slice->offset,
-                                slice->length, &parts);
+            status_t status = append_xml_part(
+                ask, (const char *)entries[i]->json.data + slice->offset, slice->length, &parts);
             if (status != STATUS_OK) {
                 http_fail(ask->request, status);
                 return;
@@ -135,8 +134,8 @@ static status_t find_series(const ask_t *ask, metadata_entry_t **out_entry)
     status_t status = locate_all(ask->dicomweb, &ask->target, entry ? entry->version : 0, &all);
     if (status == STATUS_OK && !(entry && all.is_known)) {
         metadata_cache_release(cache, &entry);
-        status = metadata_cache_get(ask->dicomweb, all.items, all.count, all.version, ask->base,
-                                    &entry);
+        status =
+            metadata_cache_get(ask->dicomweb, all.items, all.count, all.version, ask->base, &entry);
     }
     if (status == STATUS_OK)
         *out_entry = entry;

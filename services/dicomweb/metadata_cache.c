@@ -145,8 +145,7 @@ static status_t build(dicomweb_t *dicomweb, const location_t *locations, size_t 
         if (entry->count > 0)
             buffer_append_byte(&entry->json, ',');
         size_t start = entry->json.length;
-        status_t status =
-            header_json_append(dicomweb, &locations[i], entry->base, &entry->json);
+        status_t status = header_json_append(dicomweb, &locations[i], entry->base, &entry->json);
         if (status == STATUS_NOT_FOUND) { /* deleted since it was located */
             entry->json.length = before;
             continue;

@@ -25,7 +25,7 @@ typedef struct metadata_entry {
         ulid_t pack;
         uint64_t record_offset;
         size_t offset, length; /* of its object in json */
-    } *slices;
+    } * slices;
     size_t count;
     /* under the lock of the cache: */
     buffer_t gzip;    /* empty until somebody takes it */

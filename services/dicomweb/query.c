@@ -39,8 +39,8 @@ typedef struct {
     buffer_t out;       /* not yet sent */
     size_t found;
     bool is_streaming;
-    bool is_cut;        /* there are more than our limit allows */
-    bool has_warnings;  /* of the index: said once */
+    bool is_cut;       /* there are more than our limit allows */
+    bool has_warnings; /* of the index: said once */
 } search_t;
 
 static void warn(search_t *search, const char *text)
@@ -112,7 +112,8 @@ static status_t append_page(search_t *search, const Index__Found *page, size_t *
         for (size_t i = 0; i < page->n_warnings; i++)
             warn(search, page->warnings[i]);
     search->has_warnings = true;
-    size_t count = page->n_matches < search->remaining ? page->n_matches : (size_t)search->remaining;
+    size_t count =
+        page->n_matches < search->remaining ? page->n_matches : (size_t)search->remaining;
     for (size_t i = 0; i < count; i++) {
         TRY(append_match(search, page->matches[i]));
         search->found++;

@@ -14,7 +14,7 @@ enum { KEYWORD_MAX = 64, NAME_SHOWN = 40 };
 static const char *shown(const char *name, char out_text[NAME_SHOWN + 1])
 {
     size_t length = 0;
-    for (; name[length] && length < NAME_SHOWN; length++)
+    for (; length < NAME_SHOWN && name[length]; length++)
         out_text[length] = isalnum((unsigned char)name[length]) ? name[length] : '.';
     out_text[length] = '\0';
     return out_text;

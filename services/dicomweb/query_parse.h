@@ -11,7 +11,7 @@
 enum {
     QUERY_TERMS_MAX = 64, /* as index.v1.Find allows */
     QUERY_FIELDS_MAX = 256,
-    QUERY_PATH_MAX = 64   /* sequences in one attribute path */
+    QUERY_PATH_MAX = 64 /* sequences in one attribute path */
 };
 
 /* A QIDO-RS query string, understood.                                               PS3.18 8.3.4 */
@@ -38,7 +38,8 @@ typedef struct {
 status_t qido_query_parse(const http_query_t *query, qido_query_t *out_query);
 
 /* "PatientName", "00100010", "00400275.00400009", "RequestAttributesSequence.…": the first tag. */
-status_t qido_attribute_parse(const char *text, size_t length, uint32_t *out_tag, bool *out_is_path);
+status_t qido_attribute_parse(const char *text, size_t length, uint32_t *out_tag,
+                              bool *out_is_path);
 
 /*
  * Where (0008,1190) belongs in a DICOM JSON object with ascending keys: an offset behind a '{' or

@@ -64,8 +64,8 @@ static void send_single(dicomweb_t *dicomweb, http_request_t *request, const sto
         http_abort(request);
 }
 
-static void retrieve_instance(dicomweb_t *dicomweb, http_request_t *request,
-                              const target_t *target, const http_accept_t *accept)
+static void retrieve_instance(dicomweb_t *dicomweb, http_request_t *request, const target_t *target,
+                              const http_accept_t *accept)
 {
     location_t location;
     stored_t stored;
@@ -94,7 +94,8 @@ static bool send_part(dicomweb_t *dicomweb, http_request_t *request, const locat
 {
     stored_t stored;
     status_t status = stored_open(dicomweb, location, &stored);
-    if (status == STATUS_NOT_FOUND) /* deleted since the page was read: it is no longer part of this */
+    if (status ==
+        STATUS_NOT_FOUND) /* deleted since the page was read: it is no longer part of this */
         return true;
     if (status != STATUS_OK) {
         log_error("retrieve.broken", LOG_TEXT("instance", location->instance),

@@ -43,10 +43,9 @@ const http_route_t dicomweb_routes[] = {
     {NULL, NULL, NULL, NULL, NULL}};
 
 /* STOW-RS, PS3.18 10.5.1, on an address of its own. */
-const http_route_t dicomweb_stow_routes[] = {
-    {"POST", STUDIES, "upload", "store", dicomweb_store},
-    {"POST", STUDY, "upload", "store", dicomweb_store},
-    {NULL, NULL, NULL, NULL, NULL}};
+const http_route_t dicomweb_stow_routes[] = {{"POST", STUDIES, "upload", "store", dicomweb_store},
+                                             {"POST", STUDY, "upload", "store", dicomweb_store},
+                                             {NULL, NULL, NULL, NULL, NULL}};
 
 static void append_routes(buffer_t *out, const http_route_t *routes, bool *is_first)
 {

@@ -19,7 +19,7 @@ enum {
 typedef struct {
     location_t location; /* the one that held: fresh when the pack had gone */
     const dicom_transfer_syntax_t *syntax;
-    int fd;              /* of the pack */
+    int fd; /* of the pack */
 } stored_t;
 
 /*

@@ -14,20 +14,13 @@ static const struct {
     size_t count;
     uint32_t numbers[4];
 } cases[] = {
-    {"1", STATUS_OK, 1, {1}},
-    {"3,1,2", STATUS_OK, 3, {3, 1, 2}},
-    {"7,7", STATUS_OK, 2, {7, 7}},
-    {"4294967295", STATUS_OK, 1, {4294967295u}},
-    {"0", STATUS_INVALID, 0, {0}},
-    {"4294967296", STATUS_INVALID, 0, {0}},
-    {"-1", STATUS_INVALID, 0, {0}},
-    {"abc", STATUS_INVALID, 0, {0}},
-    {"", STATUS_INVALID, 0, {0}},
-    {"1,", STATUS_INVALID, 0, {0}},
-    {",1", STATUS_INVALID, 0, {0}},
-    {"1,,2", STATUS_INVALID, 0, {0}},
-    {"1 ,2", STATUS_INVALID, 0, {0}},
-    {"1.5", STATUS_INVALID, 0, {0}},
+    {"1", STATUS_OK, 1, {1}},         {"3,1,2", STATUS_OK, 3, {3, 1, 2}},
+    {"7,7", STATUS_OK, 2, {7, 7}},    {"4294967295", STATUS_OK, 1, {4294967295u}},
+    {"0", STATUS_INVALID, 0, {0}},    {"4294967296", STATUS_INVALID, 0, {0}},
+    {"-1", STATUS_INVALID, 0, {0}},   {"abc", STATUS_INVALID, 0, {0}},
+    {"", STATUS_INVALID, 0, {0}},     {"1,", STATUS_INVALID, 0, {0}},
+    {",1", STATUS_INVALID, 0, {0}},   {"1,,2", STATUS_INVALID, 0, {0}},
+    {"1 ,2", STATUS_INVALID, 0, {0}}, {"1.5", STATUS_INVALID, 0, {0}},
 };
 
 static void reads_lists(void **state)
@@ -62,6 +55,7 @@ static void has_a_limit(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_lists), cmocka_unit_test(has_a_limit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_lists),
+                                       cmocka_unit_test(has_a_limit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define JPEG50 "1.2.840.10008.1.2.4.50"
-#define JPEG70 "1.2.840.10008.1.2.4.70"
+#define JPEG50   "1.2.840.10008.1.2.4.50"
+#define JPEG70   "1.2.840.10008.1.2.4.70"
 #define IMPLICIT "1.2.840.10008.1.2"
 #define EXPLICIT "1.2.840.10008.1.2.1"
 
@@ -34,12 +34,12 @@ static const struct {
     {"any takes a stored syntax", "*/*", implicit_file, 2, 0},
     {"no syntax means Explicit Little Endian", "multipart/related; type=\"application/dicom\"",
      explicit_file, 2, 0},
-    {"no syntax refuses Implicit", "multipart/related; type=\"application/dicom\"", implicit_file, 2,
-     -1},
-    {"star takes Implicit",
-     "multipart/related; type=\"application/dicom\"; transfer-syntax=*", implicit_file, 2, 0},
-    {"the very UID",
-     "multipart/related; type=\"application/dicom\"; transfer-syntax=" IMPLICIT, implicit_file, 2, 0},
+    {"no syntax refuses Implicit", "multipart/related; type=\"application/dicom\"", implicit_file,
+     2, -1},
+    {"star takes Implicit", "multipart/related; type=\"application/dicom\"; transfer-syntax=*",
+     implicit_file, 2, 0},
+    {"the very UID", "multipart/related; type=\"application/dicom\"; transfer-syntax=" IMPLICIT,
+     implicit_file, 2, 0},
     {"another UID", "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.3.4",
      explicit_file, 2, -1},
     {"single part", "application/dicom; transfer-syntax=*", explicit_file, 2, 1},

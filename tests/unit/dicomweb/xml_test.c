@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #define HEAD                                                                                       \
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel xml:space=\"preserve\""          \
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel xml:space=\"preserve\""         \
     " xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">"
 #define END "</NativeDicomModel>\n"
 
@@ -17,12 +17,14 @@ static const struct {
 } cases[] = {
     {"nothing", "{}", ""},
     {"text", "{\"00080060\":{\"vr\":\"CS\",\"Value\":[\"CT\"]}}",
-     "<DicomAttribute tag=\"00080060\" vr=\"CS\" keyword=\"Modality\"><Value number=\"1\">CT</Value>"
+     "<DicomAttribute tag=\"00080060\" vr=\"CS\" keyword=\"Modality\"><Value "
+     "number=\"1\">CT</Value>"
      "</DicomAttribute>"},
     {"empty", "{\"00080060\":{\"vr\":\"CS\"}}",
      "<DicomAttribute tag=\"00080060\" vr=\"CS\" keyword=\"Modality\"></DicomAttribute>"},
     {"a gap keeps the numbers", "{\"00080008\":{\"vr\":\"CS\",\"Value\":[\"A\",null,\"<&>\"]}}",
-     "<DicomAttribute tag=\"00080008\" vr=\"CS\" keyword=\"ImageType\"><Value number=\"1\">A</Value>"
+     "<DicomAttribute tag=\"00080008\" vr=\"CS\" keyword=\"ImageType\"><Value "
+     "number=\"1\">A</Value>"
      "<Value number=\"3\">&lt;&amp;&gt;</Value></DicomAttribute>"},
     {"numbers", "{\"00280030\":{\"vr\":\"DS\",\"Value\":[0.1,-3]}}",
      "<DicomAttribute tag=\"00280030\" vr=\"DS\" keyword=\"PixelSpacing\"><Value number=\"1\">0.1"
@@ -41,10 +43,12 @@ static const struct {
      "<DicomAttribute tag=\"00090002\" vr=\"OB\" privateCreator=\"ACME\"><InlineBinary>AAE="
      "</InlineBinary></DicomAttribute>"},
     {"sequence",
-     "{\"00081140\":{\"vr\":\"SQ\",\"Value\":[{\"00081155\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]}},{}]},"
+     "{\"00081140\":{\"vr\":\"SQ\",\"Value\":[{\"00081155\":{\"vr\":\"UI\",\"Value\":[\"1.2\"]}},{}"
+     "]},"
      "\"00100020\":{\"vr\":\"LO\",\"Value\":[\"7\"]}}",
      "<DicomAttribute tag=\"00081140\" vr=\"SQ\" keyword=\"ReferencedImageSequence\"><Item"
-     " number=\"1\"><DicomAttribute tag=\"00081155\" vr=\"UI\" keyword=\"ReferencedSOPInstanceUID\">"
+     " number=\"1\"><DicomAttribute tag=\"00081155\" vr=\"UI\" "
+     "keyword=\"ReferencedSOPInstanceUID\">"
      "<Value number=\"1\">1.2</Value></DicomAttribute></Item><Item number=\"2\"></Item>"
      "</DicomAttribute><DicomAttribute tag=\"00100020\" vr=\"LO\" keyword=\"PatientID\"><Value"
      " number=\"1\">7</Value></DicomAttribute>"},
