@@ -52,19 +52,6 @@ static status_t start_server(dicomweb_t *dicomweb, const char *address, int64_t 
     return http_server_start(&options, out_server);
 }
 
-static void drain(void *pointer)
-{
-    state_t *state = pointer;
-    http_server_drain(state->server);
-    http_server_drain(state->stow_server);
-}
-
-static bool is_drained(void *pointer)
-{
-    const state_t *state = pointer;
-    return http_server_is_drained(state->server) && http_server_is_drained(state->stow_server);
-}
-
 static void stop(void *pointer)
 {
     state_t *state = pointer;
