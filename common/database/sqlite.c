@@ -54,14 +54,27 @@ static status_t status_of(sqlite3 *handle, int code, const char *what)
 {
     status_t status = STATUS_INTERNAL;
     switch (code & 0xFF) {
-    case SQLITE_CONSTRAINT: status = STATUS_CONFLICT; break;
-    case SQLITE_INTERRUPT: status = STATUS_EXPIRED; break;
-    case SQLITE_TOOBIG: status = STATUS_TOO_LARGE; break;
-    case SQLITE_BUSY: case SQLITE_LOCKED: case SQLITE_IOERR: case SQLITE_FULL:
-    case SQLITE_CANTOPEN: case SQLITE_READONLY: case SQLITE_PROTOCOL: case SQLITE_PERM:
+    case SQLITE_CONSTRAINT:
+        status = STATUS_CONFLICT;
+        break;
+    case SQLITE_INTERRUPT:
+        status = STATUS_EXPIRED;
+        break;
+    case SQLITE_TOOBIG:
+        status = STATUS_TOO_LARGE;
+        break;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_IOERR:
+    case SQLITE_FULL:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PROTOCOL:
+    case SQLITE_PERM:
         status = STATUS_UNAVAILABLE;
         break;
-    default: break;
+    default:
+        break;
     }
     /* SQLite's sentence names tables and columns, never a value. */
     return fail(status, "database: %s: %s", what, handle ? sqlite3_errmsg(handle) : "no memory");
@@ -215,7 +228,8 @@ static status_t parameters_number(statement_t *statement)
     statement->index_of = memory_allocate(((size_t)highest + 1) * sizeof *statement->index_of);
     statement->parameters = highest;
     for (int index = 1; index <= count; index++)
-        statement->index_of[atoi(sqlite3_bind_parameter_name(statement->handle, index) + 1)] = index;
+        statement->index_of[atoi(sqlite3_bind_parameter_name(statement->handle, index) + 1)] =
+            index;
     return STATUS_OK;
 }
 

@@ -59,16 +59,35 @@ static void modalities_member(buffer_t *out, const attribute_t *attribute, const
 static void computed_member(buffer_t *out, const attribute_t *attribute, const answer_row_t *row)
 {
     switch (attribute->tag) {
-    case 0x00080016: text_member(out, attribute, row->sop_class_uid); break;
-    case 0x00080018: text_member(out, attribute, row->sop_instance_uid); break;
-    case 0x00080056: text_member(out, attribute, "ONLINE"); break;
-    case 0x00080061: modalities_member(out, attribute, row->modalities); break;
-    case 0x0020000D: text_member(out, attribute, row->study_instance_uid); break;
-    case 0x0020000E: text_member(out, attribute, row->series_instance_uid); break;
-    case 0x00201206: number_member(out, attribute, row->series_count); break;
-    case 0x00201208: number_member(out, attribute, row->study_instances); break;
-    case 0x00201209: number_member(out, attribute, row->series_instances); break;
-    default: break;
+    case 0x00080016:
+        text_member(out, attribute, row->sop_class_uid);
+        break;
+    case 0x00080018:
+        text_member(out, attribute, row->sop_instance_uid);
+        break;
+    case 0x00080056:
+        text_member(out, attribute, "ONLINE");
+        break;
+    case 0x00080061:
+        modalities_member(out, attribute, row->modalities);
+        break;
+    case 0x0020000D:
+        text_member(out, attribute, row->study_instance_uid);
+        break;
+    case 0x0020000E:
+        text_member(out, attribute, row->series_instance_uid);
+        break;
+    case 0x00201206:
+        number_member(out, attribute, row->series_count);
+        break;
+    case 0x00201208:
+        number_member(out, attribute, row->study_instances);
+        break;
+    case 0x00201209:
+        number_member(out, attribute, row->series_instances);
+        break;
+    default:
+        break;
     }
 }
 

@@ -23,7 +23,8 @@ enum { ANSWER_NEVER, ANSWER_KNOWN, ANSWER_ALWAYS };
  * The default of a level: its own attributes, the UIDs above it, and all of the levels above that
  * the query does not name.                        PS3.18 10.6.3.3 and tables 10.6.3-3 to 10.6.3-5
  */
-void answer_shape_default(answer_shape_t *shape, level_t level, bool names_study, bool names_series);
+void answer_shape_default(answer_shape_t *shape, level_t level, bool names_study,
+                          bool names_series);
 
 /* Appends the DICOM JSON object of a row: a concatenation of its fragments. */
 void answer_append(buffer_t *out, const answer_shape_t *shape, const answer_row_t *row);

@@ -148,7 +148,8 @@ static status_t modalities_join(rows_t *rows, int64_t study)
         buffer_append_text(&modalities, statement_text(find, 0));
     }
     statement_t *update = NULL;
-    TRY(database_prepare(rows->database, "UPDATE studies SET modalities = $1 WHERE id = $2", &update));
+    TRY(database_prepare(rows->database, "UPDATE studies SET modalities = $1 WHERE id = $2",
+                         &update));
     statement_bind_text(update, 1, buffer_text(&modalities));
     statement_bind_int64(update, 2, study);
     return statement_run(update);

@@ -2,11 +2,17 @@
 
 #define T(group, element) ((uint32_t)(group) << 16 | (element))
 #define KEPT(group, element, level, match, returned, vr, column)                                   \
-    {T(group, element), 0, LEVEL_##level, MATCH_##match, RETURN_##returned, vr, column, false}
+    {                                                                                              \
+        T(group, element), 0, LEVEL_##level, MATCH_##match, RETURN_##returned, vr, column, false   \
+    }
 #define WITHIN(sequence, group, element, level, match, vr, column)                                 \
-    {T(group, element), sequence, LEVEL_##level, MATCH_##match, RETURN_ASKED, vr, column, false}
+    {                                                                                              \
+        T(group, element), sequence, LEVEL_##level, MATCH_##match, RETURN_ASKED, vr, column, false \
+    }
 #define COMPUTED(group, element, level, match, vr, column)                                         \
-    {T(group, element), 0, LEVEL_##level, MATCH_##match, RETURN_ALWAYS, vr, column, true}
+    {                                                                                              \
+        T(group, element), 0, LEVEL_##level, MATCH_##match, RETURN_ALWAYS, vr, column, true        \
+    }
 
 /* clang-format off */
 const attribute_t attributes[] = {

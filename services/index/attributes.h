@@ -12,27 +12,27 @@ typedef enum { LEVEL_STUDY = 1, LEVEL_SERIES = 2, LEVEL_INSTANCE = 3, LEVEL_COUN
 
 /* How a query key is matched.                                                    PS3.4 C.2.2.2 */
 typedef enum {
-    MATCH_NONE,       /* returned only */
-    MATCH_UID,        /* one or a list */
-    MATCH_EXACT,      /* as it stands, with wildcards: identifiers and code strings */
-    MATCH_TEXT,       /* folded (fold.h), with wildcards: descriptions */
-    MATCH_NAME,       /* person names: rows of table names */
-    MATCH_DATE,       /* YYYYMMDD, ranges */
-    MATCH_TIME,       /* HHMMSSFFFFFF, ranges */
-    MATCH_NUMBER,     /* IS, US */
-    MATCH_MODALITIES  /* of the study's series */
+    MATCH_NONE,      /* returned only */
+    MATCH_UID,       /* one or a list */
+    MATCH_EXACT,     /* as it stands, with wildcards: identifiers and code strings */
+    MATCH_TEXT,      /* folded (fold.h), with wildcards: descriptions */
+    MATCH_NAME,      /* person names: rows of table names */
+    MATCH_DATE,      /* YYYYMMDD, ranges */
+    MATCH_TIME,      /* HHMMSSFFFFFF, ranges */
+    MATCH_NUMBER,    /* IS, US */
+    MATCH_MODALITIES /* of the study's series */
 } match_t;
 
 /* When an attribute stands in an answer. */
 typedef enum {
-    RETURN_ASKED,  /* when includefield names it, or all */
-    RETURN_KNOWN,  /* and when it has a value */
-    RETURN_ALWAYS  /* also when empty */
+    RETURN_ASKED, /* when includefield names it, or all */
+    RETURN_KNOWN, /* and when it has a value */
+    RETURN_ALWAYS /* also when empty */
 } return_t;
 
 typedef struct {
     uint32_t tag;
-    uint32_t within;    /* the sequence at top level it stands in, or 0 */
+    uint32_t within; /* the sequence at top level it stands in, or 0 */
     level_t level;
     match_t match;
     return_t returned;

@@ -113,7 +113,10 @@ status_t rows_bury(rows_t *rows, const char *study, const char *series, const ch
 {
     graves_t graves = {0};
     TRY(tombstone_note(rows, study, series, sop, received_up_to_us));
-    TRY(rows_change(rows, *sop ? "instance.deleted" : *series ? "series.deleted" : "study.deleted",
+    TRY(rows_change(rows,
+                    *sop      ? "instance.deleted"
+                    : *series ? "series.deleted"
+                              : "study.deleted",
                     study, series, sop, user));
     status_t status = graves_find(rows, study, series, sop, received_up_to_us, &graves);
     if (status == STATUS_OK)

@@ -60,8 +60,8 @@ static status_t page_read(database_t *reader, uint64_t since, uint32_t limit,
 static status_t list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply)
 {
     char epoch[64];
-    uint32_t limit = query->limit && query->limit < CHANGES_LIMIT_MAX ? query->limit
-                                                                      : CHANGES_LIMIT_MAX;
+    uint32_t limit =
+        query->limit && query->limit < CHANGES_LIMIT_MAX ? query->limit : CHANGES_LIMIT_MAX;
     TRY(schema_get(reader, "epoch", epoch, sizeof epoch));
     reply->epoch = memory_copy_text(epoch);
     TRY(last_read(reader, &reply->last));

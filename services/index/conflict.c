@@ -25,9 +25,9 @@ static status_t is_dead(rows_t *rows, const char *study, const char *series, con
 static status_t kept_find(rows_t *rows, const char *sop, origin_t *out_kept)
 {
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(rows->database,
-                         "SELECT kept_pack, kept_sequence FROM resolves WHERE sop_instance_uid = $1",
-                         &find));
+    TRY(database_prepare(
+        rows->database, "SELECT kept_pack, kept_sequence FROM resolves WHERE sop_instance_uid = $1",
+        &find));
     statement_bind_text(find, 1, sop);
     bool row = false;
     TRY(statement_step(find, &row));

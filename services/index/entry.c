@@ -39,7 +39,8 @@ static bool uids_take(const Pack__Provenance *provenance, entry_t *entry)
         {provenance->series_instance_uid, entry->series_instance_uid},
     };
     for (size_t i = 0; i < sizeof uids / sizeof *uids; i++)
-        if (!uid_is_valid(uids[i].from) || !uid_copy(uids[i].to, uids[i].from, strlen(uids[i].from)))
+        if (!uid_is_valid(uids[i].from) ||
+            !uid_copy(uids[i].to, uids[i].from, strlen(uids[i].from)))
             return false;
     return true;
 }
@@ -77,8 +78,8 @@ static status_t head_extract(pack_store_t *store, const pack_record_t *record, e
         length = record->pixel_data_offset;
     pack_view_t view = {0};
     TRY(pack_store_view(store, &record->pack, record->dataset_offset, (size_t)length, &view));
-    status_t status = extract_dataset(view.bytes, view.length, record->transfer_syntax_uid,
-                                      &entry->extract);
+    status_t status =
+        extract_dataset(view.bytes, view.length, record->transfer_syntax_uid, &entry->extract);
     pack_view_release(&view);
     return status;
 }

@@ -17,9 +17,9 @@ typedef struct {
     pack_record_t record;
     origin_t origin;
     uid_text_t sop_class_uid, sop_instance_uid, study_instance_uid, series_instance_uid;
-    char source[80];          /* calling AE title, user, or "import" */
+    char source[80]; /* calling AE title, user, or "import" */
     char source_ae_title[AE_TITLE_LENGTH_MAX + 1];
-    bool unreadable;          /* nothing could be extracted: provenance alone */
+    bool unreadable; /* nothing could be extracted: provenance alone */
     extract_t extract;
 } entry_t;
 

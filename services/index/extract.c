@@ -138,11 +138,15 @@ static void decoded_keep(extract_t *out, const attribute_t *attribute, const cha
         fold_append(&folded, text, length);
         text_keep(out, value, buffer_text(&folded), folded.length);
         break;
-    case MATCH_UID: case MATCH_EXACT: case MATCH_NAME:
+    case MATCH_UID:
+    case MATCH_EXACT:
+    case MATCH_NAME:
         if (length)
             text_keep(out, value, text, length);
         break;
-    case MATCH_NONE: case MATCH_MODALITIES: break;
+    case MATCH_NONE:
+    case MATCH_MODALITIES:
+        break;
     }
 }
 

@@ -16,8 +16,8 @@ enum {
 /* One searched value. */
 typedef struct {
     bool known;
-    int64_t number;   /* MATCH_NUMBER */
-    size_t text;      /* else where its NUL-terminated form begins in extract_t.texts */
+    int64_t number; /* MATCH_NUMBER */
+    size_t text;    /* else where its NUL-terminated form begins in extract_t.texts */
 } extract_value_t;
 
 /*

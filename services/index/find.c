@@ -18,8 +18,8 @@ static void warn(Index__Found *reply, uint32_t tag, const char *why)
 {
     if (reply->n_warnings >= FIND_WARNINGS_MAX)
         return;
-    reply->warnings = memory_resize(reply->warnings,
-                                    (reply->n_warnings + 1) * sizeof *reply->warnings);
+    reply->warnings =
+        memory_resize(reply->warnings, (reply->n_warnings + 1) * sizeof *reply->warnings);
     reply->warnings[reply->n_warnings++] = memory_format("includefield %08X %s", tag, why);
 }
 
@@ -63,9 +63,12 @@ static const char *order_of(level_t level, const condition_t *condition)
 {
     bool named = condition->names_study || condition->names_series;
     switch (level) {
-    case LEVEL_STUDY: return "s.study_date DESC, s.study_time DESC, s.study_instance_uid";
-    case LEVEL_SERIES: return named ? "e.series_number, e.id" : "e.id";
-    default: return named ? "e.series_number, e.id, i.instance_number, i.id" : "i.id";
+    case LEVEL_STUDY:
+        return "s.study_date DESC, s.study_time DESC, s.study_instance_uid";
+    case LEVEL_SERIES:
+        return named ? "e.series_number, e.id" : "e.id";
+    default:
+        return named ? "e.series_number, e.id, i.instance_number, i.id" : "i.id";
     }
 }
 
@@ -75,8 +78,9 @@ static status_t statement_make(database_t *reader, const Index__Find *query, con
     level_t level = (level_t)query->level;
     AUTO_BUFFER sql = {0};
     int limit_number = 0, offset_number = 0;
-    buffer_append_text(&sql, "SELECT s.fragment, s.study_instance_uid, s.modalities, s.series_count,"
-                             " s.instance_count");
+    buffer_append_text(&sql,
+                       "SELECT s.fragment, s.study_instance_uid, s.modalities, s.series_count,"
+                       " s.instance_count");
     if (level >= LEVEL_SERIES)
         buffer_append_text(&sql, ", e.fragment, e.series_instance_uid, e.instance_count");
     if (level >= LEVEL_INSTANCE)

@@ -5,8 +5,8 @@
 #include "index.pb-c.h"
 
 enum {
-    FIND_LIMIT_MAX = 1000,          /* matches of one page */
-    FIND_PAGE_MAX = 480 * 1024,     /* bytes of one page with its framing */
+    FIND_LIMIT_MAX = 1000,      /* matches of one page */
+    FIND_PAGE_MAX = 480 * 1024, /* bytes of one page with its framing */
     FIND_WARNINGS_MAX = 32,
     FIND_INCLUDES_MAX = 256
 };

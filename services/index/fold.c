@@ -6,14 +6,13 @@
 /* ---- tables: NFKD (Unicode 15) without combining marks, lower case ---------------------------- */
 
 /* U+00C0 to U+024F. '.': stays as it is; '*': two letters, below. */
-static const char latin[] =
-    "aaaaaa*ceeeeiiiidnooooo.ouuuuy**aaaaaa*ceeeeiiiidnooooo.ouuuuy*y"
-    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiii**jjkkklllllll"
-    "lllnnnnnn.nnoooooo**rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs"
-    "b...............................oo.............uu..............."
-    "....*********aaiioouuuuuuuuuu.aaaa**ggggkkoooo..j***gg..nnaa**oo"
-    "aaaaeeeeiiiioooorrrruuuusstt..hh......aaeeooooooooyy............"
-    "...b............";
+static const char latin[] = "aaaaaa*ceeeeiiiidnooooo.ouuuuy**aaaaaa*ceeeeiiiidnooooo.ouuuuy*y"
+                            "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiii**jjkkklllllll"
+                            "lllnnnnnn.nnoooooo**rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs"
+                            "b...............................oo.............uu..............."
+                            "....*********aaiioouuuuuuuuuu.aaaa**ggggkkoooo..j***gg..nnaa**oo"
+                            "aaaaeeeeiiiioooorrrruuuusstt..hh......aaeeooooooooyy............"
+                            "...b............";
 
 /* U+1E00 to U+1EFF, Latin Extended Additional. */
 static const char latin_additional[] =
@@ -25,12 +24,12 @@ static const char latin_additional[] =
 static const struct {
     uint32_t from;
     char to[3];
-} latin_pairs[] = {
-    {0x00C6, "ae"}, {0x00DE, "th"}, {0x00DF, "ss"}, {0x00E6, "ae"}, {0x00FE, "th"}, {0x0132,
-    "ij"}, {0x0133, "ij"}, {0x0152, "oe"}, {0x0153, "oe"}, {0x01C4, "dz"}, {0x01C5, "dz"},
-    {0x01C6, "dz"}, {0x01C7, "lj"}, {0x01C8, "lj"}, {0x01C9, "lj"}, {0x01CA, "nj"}, {0x01CB,
-    "nj"}, {0x01CC, "nj"}, {0x01E2, "ae"}, {0x01E3, "ae"}, {0x01F1, "dz"}, {0x01F2, "dz"},
-    {0x01F3, "dz"}, {0x01FC, "ae"}, {0x01FD, "ae"}, {0x1E9E, "ss"}};
+} latin_pairs[] = {{0x00C6, "ae"}, {0x00DE, "th"}, {0x00DF, "ss"}, {0x00E6, "ae"}, {0x00FE, "th"},
+                   {0x0132, "ij"}, {0x0133, "ij"}, {0x0152, "oe"}, {0x0153, "oe"}, {0x01C4, "dz"},
+                   {0x01C5, "dz"}, {0x01C6, "dz"}, {0x01C7, "lj"}, {0x01C8, "lj"}, {0x01C9, "lj"},
+                   {0x01CA, "nj"}, {0x01CB, "nj"}, {0x01CC, "nj"}, {0x01E2, "ae"}, {0x01E3, "ae"},
+                   {0x01F1, "dz"}, {0x01F2, "dz"}, {0x01F3, "dz"}, {0x01FC, "ae"}, {0x01FD, "ae"},
+                   {0x1E9E, "ss"}};
 
 /* U+0386 to U+03CE; the final sigma is a sigma. */
 static const uint16_t greek[] = {
@@ -42,12 +41,10 @@ static const uint16_t greek[] = {
     0x3C7, 0x3C8, 0x3C9, 0x3B9, 0x3C5, 0x3BF, 0x3C5, 0x3C9};
 
 /* U+0400 to U+040F, and U+0450 to U+045F; the alphabet between them is regular. */
-static const uint16_t cyrillic_upper[] = {
-    0x435, 0x435, 0x452, 0x433, 0x454, 0x455, 0x456, 0x456, 0x458, 0x459, 0x45A, 0x45B, 0x43A,
-    0x438, 0x443, 0x45F};
-static const uint16_t cyrillic_lower[] = {
-    0x435, 0x435, 0x452, 0x433, 0x454, 0x455, 0x456, 0x456, 0x458, 0x459, 0x45A, 0x45B, 0x43A,
-    0x438, 0x443, 0x45F};
+static const uint16_t cyrillic_upper[] = {0x435, 0x435, 0x452, 0x433, 0x454, 0x455, 0x456, 0x456,
+                                          0x458, 0x459, 0x45A, 0x45B, 0x43A, 0x438, 0x443, 0x45F};
+static const uint16_t cyrillic_lower[] = {0x435, 0x435, 0x452, 0x433, 0x454, 0x455, 0x456, 0x456,
+                                          0x458, 0x459, 0x45A, 0x45B, 0x43A, 0x438, 0x443, 0x45F};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -56,8 +53,12 @@ static const uint16_t cyrillic_lower[] = {
 /* The code point at text and its length; 0 when the bytes are no UTF-8. */
 static size_t code_point_read(const uint8_t *text, size_t left, uint32_t *out_point)
 {
-    size_t length = text[0] < 0x80 ? 1 : text[0] < 0xC2 ? 0 : text[0] < 0xE0 ? 2
-                  : text[0] < 0xF0 ? 3 : text[0] < 0xF5 ? 4 : 0;
+    size_t length = text[0] < 0x80   ? 1
+                    : text[0] < 0xC2 ? 0
+                    : text[0] < 0xE0 ? 2
+                    : text[0] < 0xF0 ? 3
+                    : text[0] < 0xF5 ? 4
+                                     : 0;
     if (length == 0 || length > left)
         return 0;
     uint32_t point = length == 1 ? text[0] : text[0] & (0x7Fu >> length);

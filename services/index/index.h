@@ -51,6 +51,7 @@ status_t index_open(const index_config_t *config, index_t **out_index);
 void index_close(index_t **index);
 bool index_lock(index_t *index, int64_t deadline_ms); /* false: the writer is busy until then */
 void index_unlock(index_t *index);
+void index_yield(index_t *index); /* in a replay: lets waiting messages in between */
 
 /* ingest.c: reads a pack from its committed offset up to limit. */
 status_t ingest_pack(index_t *index, const ulid_t *pack, uint64_t limit, uint64_t *out_committed);
@@ -63,7 +64,7 @@ status_t recover_scan(index_t *index, bool sealed_too);
 status_t recover_start(index_t *index); /* the thread that reads all packs */
 
 /* rebuild.c */
-status_t rebuild_start(index_t *index);  /* BUSY while one runs */
+status_t rebuild_start(index_t *index);   /* BUSY while one runs */
 status_t rebuild_prepare(index_t *index); /* at start: when the way of extracting has changed */
 status_t rebuild_finish(index_t *index);
 

@@ -14,18 +14,18 @@
  * pack from its committed offset, which moves in the transaction of the rows it covers.
  */
 enum {
-    BATCH_RECORDS = 256,  /* of one transaction */
+    BATCH_RECORDS = 256, /* of one transaction */
     BATCH_MS = 200,
-    POISON_ATTEMPTS = 2,  /* crashes over one record before it is taken by its provenance alone */
+    POISON_ATTEMPTS = 2, /* crashes over one record before it is taken by its provenance alone */
     OUTCOMES_MAX = 16384
 };
 
-static metric_t indexed_total = METRIC_COUNTER("zpacs_index_instances_total",
-                                               "INSTANCE records taken in.");
-static metric_t damaged_total = METRIC_COUNTER("zpacs_index_damaged_total",
-                                               "Damaged ranges met while reading packs.");
-static metric_t ingest_seconds = METRIC_HISTOGRAM("zpacs_index_ingest_seconds",
-                                                  "Time of one transaction of records.");
+static metric_t indexed_total =
+    METRIC_COUNTER("zpacs_index_instances_total", "INSTANCE records taken in.");
+static metric_t damaged_total =
+    METRIC_COUNTER("zpacs_index_damaged_total", "Damaged ranges met while reading packs.");
+static metric_t ingest_seconds =
+    METRIC_HISTOGRAM("zpacs_index_ingest_seconds", "Time of one transaction of records.");
 
 /* ---- poison ------------------------------------------------------------------------------------ */
 
@@ -110,8 +110,9 @@ static status_t resolve_take(index_t *index, const uint8_t *bytes, size_t length
     if (!resolve || !uid_is_valid(resolve->sop_instance_uid) || !ulid_is_valid(resolve->kept_pack))
         status = fail(STATUS_INVALID, "a RESOLVE is not readable");
     else
-        status = rows_resolve(&index->rows, resolve->sop_instance_uid, (int64_t)resolve->resolved_us,
-                              resolve->kept_pack, (int64_t)resolve->kept_sequence);
+        status =
+            rows_resolve(&index->rows, resolve->sop_instance_uid, (int64_t)resolve->resolved_us,
+                         resolve->kept_pack, (int64_t)resolve->kept_sequence);
     if (resolve)
         pack__resolve__free_unpacked(resolve, NULL);
     return status;
@@ -144,7 +145,8 @@ static status_t committed_read(index_t *index, const ulid_t *pack, uint64_t *out
     statement_bind_text(insert, 1, pack->text);
     statement_bind_int64(insert, 2, PACK_BLOCK_SIZE);
     TRY(statement_run(insert));
-    TRY(database_prepare(index->writer, "SELECT committed_offset FROM packs WHERE pack = $1", &find));
+    TRY(database_prepare(index->writer, "SELECT committed_offset FROM packs WHERE pack = $1",
+                         &find));
     statement_bind_text(find, 1, pack->text);
     bool row = false;
     TRY(statement_step(find, &row));
@@ -237,7 +239,8 @@ static status_t batch(index_t *index, const ulid_t *pack, uint64_t limit, uint64
 static status_t committed_peek(index_t *index, const ulid_t *pack, uint64_t *out_committed)
 {
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(index->writer, "SELECT committed_offset FROM packs WHERE pack = $1", &find));
+    TRY(database_prepare(index->writer, "SELECT committed_offset FROM packs WHERE pack = $1",
+                         &find));
     statement_bind_text(find, 1, pack->text);
     bool row = false;
     TRY(statement_step(find, &row));
@@ -253,6 +256,7 @@ status_t ingest_pack(index_t *index, const ulid_t *pack, uint64_t limit, uint64_
         TRY(batch(index, pack, limit, &start, &end));
         if (end == start)
             break;
+        index_yield(index);
     }
     *out_committed = end;
     return STATUS_OK;
@@ -299,8 +303,8 @@ static status_t outcome_add(index_t *index, const pack_record_t *record, Index__
     index__outcome__init(outcome);
     outcome->offset = record->offset;
     outcome->kind = kind;
-    reply->outcomes = memory_resize(reply->outcomes,
-                                    (reply->n_outcomes + 1) * sizeof(Index__Outcome *));
+    reply->outcomes =
+        memory_resize(reply->outcomes, (reply->n_outcomes + 1) * sizeof(Index__Outcome *));
     reply->outcomes[reply->n_outcomes++] = outcome;
     return STATUS_OK;
 }

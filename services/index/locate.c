@@ -15,8 +15,8 @@ typedef struct {
     int64_t series_number, series, instance_number, instance;
 } place_t;
 
-#define NO_NUMBER "9223372036854775807"
-#define SERIES_NUMBER "COALESCE(e.series_number, " NO_NUMBER ")"
+#define NO_NUMBER       "9223372036854775807"
+#define SERIES_NUMBER   "COALESCE(e.series_number, " NO_NUMBER ")"
 #define INSTANCE_NUMBER "COALESCE(i.instance_number, " NO_NUMBER ")"
 
 static const char locate_sql[] =
@@ -55,8 +55,8 @@ static Index__Location *location_make(statement_t *find)
 {
     Index__Location *location = memory_allocate(sizeof *location);
     index__location__init(location);
-    char **const texts[] = {&location->study_instance_uid, &location->series_instance_uid,
-                            &location->sop_instance_uid,   &location->sop_class_uid,
+    char **const texts[] = {&location->study_instance_uid,  &location->series_instance_uid,
+                            &location->sop_instance_uid,    &location->sop_class_uid,
                             &location->transfer_syntax_uid, &location->pack,
                             &location->source_ae_title};
     uint64_t *const numbers[] = {&location->record_offset,      &location->dataset_offset,
@@ -95,9 +95,9 @@ static status_t page_read(database_t *reader, statement_t *find, int version_col
         if (reply->n_locations == 0)
             TRY(version_mix(reader, statement_int64(find, version_column), &reply->version));
         if (reply->n_locations == LOCATIONS_MAX) {
-            reply->next = memory_format("%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64,
-                                        place.series_number, place.series, place.instance_number,
-                                        place.instance);
+            reply->next =
+                memory_format("%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64, place.series_number,
+                              place.series, place.instance_number, place.instance);
             return STATUS_OK;
         }
         reply->locations[reply->n_locations++] = location_make(find);
@@ -114,7 +114,8 @@ static status_t place_read(const char *after, place_t *out_place)
         return STATUS_OK;
     if (sscanf(after, "%" SCNd64 ".%" SCNd64 ".%" SCNd64 ".%" SCNd64 "%n",
                &out_place->series_number, &out_place->series, &out_place->instance_number,
-               &out_place->instance, &end) != 4 || after[end])
+               &out_place->instance, &end) != 4 ||
+        after[end])
         return fail(STATUS_INVALID, "`after` is not what `next` was");
     return STATUS_OK;
 }

@@ -15,9 +15,10 @@ static status_t index_start(void *config, void **out_state)
     const index_config_t *settings = config;
     index_t *index = NULL;
     TRY(index_open(settings, &index));
-    AUTO_FREE char *endpoint = *settings->index_endpoint
-                                   ? memory_copy_text(settings->index_endpoint)
-                                   : memory_format("ipc://%s/run/index.sock", settings->service.data);
+    AUTO_FREE char *endpoint =
+        *settings->index_endpoint
+            ? memory_copy_text(settings->index_endpoint)
+            : memory_format("ipc://%s/run/index.sock", settings->service.data);
     AUTO_FREE char *keys = *settings->service.keys
                                ? memory_copy_text(settings->service.keys)
                                : memory_format("%s/keys", settings->service.data);

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char alias[LEVEL_COUNT] = {[LEVEL_STUDY] = 's', [LEVEL_SERIES] = 'e',
-                                        [LEVEL_INSTANCE] = 'i'};
+static const char alias[LEVEL_COUNT] = {
+    [LEVEL_STUDY] = 's', [LEVEL_SERIES] = 'e', [LEVEL_INSTANCE] = 'i'};
 
 /* ---- parameters -------------------------------------------------------------------------------- */
 
@@ -25,7 +25,8 @@ static status_t parameter_add(condition_t *condition, const parameter_t *paramet
     return STATUS_OK;
 }
 
-status_t condition_add_text(condition_t *condition, const char *text, size_t length, int *out_number)
+status_t condition_add_text(condition_t *condition, const char *text, size_t length,
+                            int *out_number)
 {
     parameter_t parameter = {.text = memory_copy_text_n(text, length)};
     return parameter_add(condition, &parameter, out_number);
@@ -84,8 +85,8 @@ static status_t match_list(condition_t *condition, const char *column, const cha
 }
 
 /* Code strings know no ',' and '\', so those separate; other identifiers are taken literally. */
-static status_t match_exact(condition_t *condition, const attribute_t *attribute, const char *column,
-                            const char *value)
+static status_t match_exact(condition_t *condition, const attribute_t *attribute,
+                            const char *column, const char *value)
 {
     if (strcmp(attribute->vr, "CS") == 0 && strpbrk(value, "\\,") && !strpbrk(value, "*?"))
         return match_list(condition, column, value, false);
@@ -130,15 +131,24 @@ static status_t match_value(condition_t *condition, const attribute_t *attribute
     if (attribute->column)
         snprintf(column, sizeof column, "%c.%s", alias[attribute->level], attribute->column);
     switch (attribute->match) {
-    case MATCH_UID: return match_list(condition, column, value, true);
-    case MATCH_EXACT: return match_exact(condition, attribute, column, value);
-    case MATCH_TEXT: return match_folded(condition, column, value);
-    case MATCH_NAME: return match_name(condition, attribute->tag, value, fuzzy);
-    case MATCH_DATE: return match_date(condition, column, value);
-    case MATCH_TIME: return match_time(condition, column, value);
-    case MATCH_NUMBER: return match_number(condition, column, value);
-    case MATCH_MODALITIES: return match_modalities(condition, value);
-    case MATCH_NONE: break;
+    case MATCH_UID:
+        return match_list(condition, column, value, true);
+    case MATCH_EXACT:
+        return match_exact(condition, attribute, column, value);
+    case MATCH_TEXT:
+        return match_folded(condition, column, value);
+    case MATCH_NAME:
+        return match_name(condition, attribute->tag, value, fuzzy);
+    case MATCH_DATE:
+        return match_date(condition, column, value);
+    case MATCH_TIME:
+        return match_time(condition, column, value);
+    case MATCH_NUMBER:
+        return match_number(condition, column, value);
+    case MATCH_MODALITIES:
+        return match_modalities(condition, value);
+    case MATCH_NONE:
+        break;
     }
     return fail(STATUS_INVALID, "attribute %08X cannot be matched", attribute->tag);
 }

@@ -6,10 +6,10 @@
 #include "index/attributes.h"
 
 enum {
-    MATCH_TERMS_MAX = 64,       /* keys of one query */
-    MATCH_LIST_MAX = 256,       /* UIDs of one list */
+    MATCH_TERMS_MAX = 64,        /* keys of one query */
+    MATCH_LIST_MAX = 256,        /* UIDs of one list */
     MATCH_VALUE_MAX = 32 * 1024, /* bytes of one key's value */
-    MATCH_PATTERN_MAX = 256,    /* bytes of a value with wildcards */
+    MATCH_PATTERN_MAX = 256,     /* bytes of a value with wildcards */
     MATCH_PARAMETERS_MAX = DATABASE_PARAMETERS_MAX - 8
 };
 
@@ -50,11 +50,13 @@ void match_bind(const condition_t *condition, statement_t *statement);
 void condition_destroy(condition_t *condition);
 
 /* The number of a new parameter. */
-status_t condition_add_text(condition_t *condition, const char *text, size_t length, int *out_number);
+status_t condition_add_text(condition_t *condition, const char *text, size_t length,
+                            int *out_number);
 status_t condition_add_number(condition_t *condition, int64_t number, int *out_number);
 
 /* match_text.c: " AND <column> ..." for a value with or without wildcards. PS3.4 C.2.2.2.1, .4 */
-status_t match_pattern(condition_t *condition, const char *column, const char *value, size_t length);
+status_t match_pattern(condition_t *condition, const char *column, const char *value,
+                       size_t length);
 status_t match_name(condition_t *condition, uint32_t tag, const char *value, bool fuzzy);
 
 /* match_range.c: dates and times.                                                PS3.4 C.2.2.2.5 */

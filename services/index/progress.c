@@ -22,7 +22,8 @@ status_t progress_open(const char *path, progress_t *out_progress, ulid_t *out_p
     AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || ftruncate(fd, sizeof(struct progress_page)))
         return fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
-    struct progress_page *page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct progress_page *page =
+        mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
         return fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
     page->pack[ULID_LENGTH] = 0;

@@ -88,8 +88,8 @@ static status_t pack_state(index_t *index, const ulid_t *pack, uint64_t *out_com
                            bool *out_sealed)
 {
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(index->writer, "SELECT committed_offset, sealed FROM packs WHERE pack = $1",
-                         &find));
+    TRY(database_prepare(index->writer,
+                         "SELECT committed_offset, sealed FROM packs WHERE pack = $1", &find));
     statement_bind_text(find, 1, pack->text);
     bool row = false;
     TRY(statement_step(find, &row));
@@ -160,16 +160,12 @@ static status_t listing_add_closed(index_t *index, listing_t *listing)
     }
 }
 
-/* The lock is given back between packs, so that messages are answered during a long replay. */
+/* Between packs, and between the transactions of one, messages are answered. */
 static status_t listing_read(index_t *index, const listing_t *listing)
 {
     for (size_t i = 0; i < listing->count && !atomic_load(&index->stopping); i++) {
         TRY(pack_catch_up(index, &listing->packs[i]));
-        if (atomic_load(&index->replay_runs)) {
-            index_unlock(index);
-            usleep(100);
-            (void)index_lock(index, INT64_MAX);
-        }
+        index_yield(index);
     }
     return STATUS_OK;
 }

@@ -15,7 +15,6 @@ typedef struct {
     int64_t received_up_to_us;
 } extent_t;
 
-
 static status_t extent_add(index_t *index, const Index__Delete *what, const char *sql,
                            bool are_served, extent_t *extent)
 {

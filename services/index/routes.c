@@ -16,8 +16,8 @@ enum {
 };
 
 static metric_t find_seconds = METRIC_HISTOGRAM("zpacs_index_find_seconds", "Time of a query.");
-static metric_t locate_seconds = METRIC_HISTOGRAM("zpacs_index_locate_seconds",
-                                                  "Time of a question where bytes lie.");
+static metric_t locate_seconds =
+    METRIC_HISTOGRAM("zpacs_index_locate_seconds", "Time of a question where bytes lie.");
 static metric_t lag = METRIC_GAUGE("zpacs_index_lag_bytes",
                                    "Durable in packs and not yet in the index, as last seen.");
 
@@ -66,7 +66,8 @@ static status_t appended(index_t *index, const Index__PackAppended *request,
         recover_announce(index, &pack, durable);
     TRY(status);
     if (request->outcomes_from)
-        return ingest_outcomes(index, &pack, request->outcomes_from, reply->committed_offset, reply);
+        return ingest_outcomes(index, &pack, request->outcomes_from, reply->committed_offset,
+                               reply);
     return STATUS_OK;
 }
 
@@ -75,8 +76,8 @@ static status_t pack_appended(void *state, const wire_call_t *call, const Protob
 {
     lane_t *lane = state;
     TRY(writer_take(lane, call));
-    status_t status = appended(lane->index, (const Index__PackAppended *)request,
-                               (Index__PackIndexed *)reply);
+    status_t status =
+        appended(lane->index, (const Index__PackAppended *)request, (Index__PackIndexed *)reply);
     index_unlock(lane->index);
     return status;
 }
@@ -135,8 +136,8 @@ static status_t locate(void *state, const wire_call_t *call, const ProtobufCMess
     lane_t *lane = state;
     int64_t begin_us = clock_wall_us();
     TRY(reader_take(lane, call));
-    status_t status = locate_run(lane->reader, (const Index__Locate *)request,
-                                 (Index__Located *)reply);
+    status_t status =
+        locate_run(lane->reader, (const Index__Locate *)request, (Index__Located *)reply);
     metric_observe_us(&locate_seconds, clock_wall_us() - begin_us);
     return status;
 }

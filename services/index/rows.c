@@ -75,20 +75,22 @@ status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *ou
                             instance_row_t *out_row)
 {
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(rows->database,
-                         "SELECT i.id, i.study, i.series, i.pack, i.record_offset, i.received_us,"
-                         " i.origin_pack, i.origin_sequence, i.sha256, i.source,"
-                         " s.study_instance_uid, e.series_instance_uid, i.unreadable FROM instances i"
-                         " JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series"
-                         " WHERE i.sop_instance_uid = $1",
-                         &find));
+    TRY(database_prepare(
+        rows->database,
+        "SELECT i.id, i.study, i.series, i.pack, i.record_offset, i.received_us,"
+        " i.origin_pack, i.origin_sequence, i.sha256, i.source,"
+        " s.study_instance_uid, e.series_instance_uid, i.unreadable FROM instances i"
+        " JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series"
+        " WHERE i.sop_instance_uid = $1",
+        &find));
     statement_bind_text(find, 1, sop_instance_uid);
     bool row = false;
     TRY(statement_step(find, &row));
     *out_found = row;
     if (!row)
         return STATUS_OK;
-    *out_row = (instance_row_t){.id = statement_int64(find, 0), .study = statement_int64(find, 1),
+    *out_row = (instance_row_t){.id = statement_int64(find, 0),
+                                .study = statement_int64(find, 1),
                                 .series = statement_int64(find, 2),
                                 .record_offset = statement_int64(find, 4)};
     snprintf(out_row->pack.text, sizeof out_row->pack.text, "%s", statement_text(find, 3));
@@ -184,7 +186,8 @@ status_t rows_leave_patient(rows_t *rows, int64_t patient)
 {
     statement_t *update = NULL, *clear = NULL;
     TRY(database_prepare(rows->database,
-                         "UPDATE patients SET study_count = study_count - 1 WHERE id = $1", &update));
+                         "UPDATE patients SET study_count = study_count - 1 WHERE id = $1",
+                         &update));
     statement_bind_int64(update, 1, patient);
     TRY(statement_run(update));
     TRY(database_prepare(rows->database, "DELETE FROM patients WHERE id = $1 AND study_count <= 0",
@@ -261,31 +264,40 @@ static status_t series_put(rows_t *rows, const entry_t *entry, int64_t study, in
 static status_t instance_put(rows_t *rows, const entry_t *entry, int64_t study, int64_t series)
 {
     statement_t *insert = NULL;
-    TRY(database_prepare(rows->database,
-                         "INSERT INTO instances (sop_instance_uid, study, series, sop_class_uid,"
-                         " transfer_syntax_uid, pack, record_offset, dataset_offset, dataset_length,"
-                         " pixel_data_offset, pixel_value_offset, pixel_value_length, received_us,"
-                         " origin_pack, origin_sequence, sha256, source, source_ae_title, unreadable,"
-                         " version, modality) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-                         " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) RETURNING id",
-                         &insert));
+    TRY(database_prepare(
+        rows->database,
+        "INSERT INTO instances (sop_instance_uid, study, series, sop_class_uid,"
+        " transfer_syntax_uid, pack, record_offset, dataset_offset, dataset_length,"
+        " pixel_data_offset, pixel_value_offset, pixel_value_length, received_us,"
+        " origin_pack, origin_sequence, sha256, source, source_ae_title, unreadable,"
+        " version, modality) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+        " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) RETURNING id",
+        &insert));
     const pack_record_t *record = &entry->record;
     const struct {
         int number;
         const char *text;
     } texts[] = {
-        {1, entry->sop_instance_uid}, {4, entry->sop_class_uid}, {5, record->transfer_syntax_uid},
-        {6, record->pack.text}, {14, entry->origin.pack.text}, {17, entry->source},
-        {18, entry->source_ae_title}, {21, extract_text_of(&entry->extract, TAG_MODALITY)},
+        {1, entry->sop_instance_uid},     {4, entry->sop_class_uid},
+        {5, record->transfer_syntax_uid}, {6, record->pack.text},
+        {14, entry->origin.pack.text},    {17, entry->source},
+        {18, entry->source_ae_title},     {21, extract_text_of(&entry->extract, TAG_MODALITY)},
     };
     const struct {
         int number;
         int64_t value;
     } numbers[] = {
-        {2, study}, {3, series}, {7, (int64_t)record->offset}, {8, (int64_t)record->dataset_offset},
-        {9, (int64_t)record->dataset_length}, {10, (int64_t)record->pixel_data_offset},
-        {11, (int64_t)record->pixel_value_offset}, {12, (int64_t)record->pixel_value_length},
-        {13, entry->origin.received_us}, {15, entry->origin.sequence}, {19, entry->unreadable},
+        {2, study},
+        {3, series},
+        {7, (int64_t)record->offset},
+        {8, (int64_t)record->dataset_offset},
+        {9, (int64_t)record->dataset_length},
+        {10, (int64_t)record->pixel_data_offset},
+        {11, (int64_t)record->pixel_value_offset},
+        {12, (int64_t)record->pixel_value_length},
+        {13, entry->origin.received_us},
+        {15, entry->origin.sequence},
+        {19, entry->unreadable},
         {20, rows->version},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -15,8 +15,15 @@
  *
  * All functions run within the caller's transaction.
  */
-enum { COUNTER_PATIENTS, COUNTER_STUDIES, COUNTER_SERIES, COUNTER_INSTANCES, COUNTER_BYTES,
-       COUNTER_UNREADABLE, COUNTER_COUNT };
+enum {
+    COUNTER_PATIENTS,
+    COUNTER_STUDIES,
+    COUNTER_SERIES,
+    COUNTER_INSTANCES,
+    COUNTER_BYTES,
+    COUNTER_UNREADABLE,
+    COUNTER_COUNT
+};
 
 typedef struct {
     database_t *database;

@@ -127,12 +127,13 @@ const migration_t schema_migrations[] = {{version_1}, {version_2}, {NULL}};
 status_t schema_clear(database_t *database)
 {
     /* Poisoned records stay known: what crashed the reader once may do so again. */
-    return database_execute(database, "DELETE FROM packs; DELETE FROM patients; DELETE FROM studies;"
-                                      "DELETE FROM names; DELETE FROM series; DELETE FROM instances;"
-                                      "DELETE FROM modalities;"
-                                      "DELETE FROM copies; DELETE FROM tombstones;"
-                                      "DELETE FROM resolves; DELETE FROM changes;"
-                                      "DELETE FROM sources; DELETE FROM counters;");
+    return database_execute(database,
+                            "DELETE FROM packs; DELETE FROM patients; DELETE FROM studies;"
+                            "DELETE FROM names; DELETE FROM series; DELETE FROM instances;"
+                            "DELETE FROM modalities;"
+                            "DELETE FROM copies; DELETE FROM tombstones;"
+                            "DELETE FROM resolves; DELETE FROM changes;"
+                            "DELETE FROM sources; DELETE FROM counters;");
 }
 
 status_t schema_get(database_t *database, const char *name, char *out_value, size_t size)

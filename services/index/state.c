@@ -19,14 +19,22 @@ bool index_lock(index_t *index, int64_t deadline_ms)
 {
     if (deadline_ms == INT64_MAX)
         return pthread_mutex_lock(&index->writing) == 0;
-    struct timespec until = {.tv_sec = deadline_ms / 1000,
-                             .tv_nsec = deadline_ms % 1000 * 1000000};
+    struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
     return pthread_mutex_clocklock(&index->writing, CLOCK_MONOTONIC, &until) == 0;
 }
 
 void index_unlock(index_t *index)
 {
     pthread_mutex_unlock(&index->writing);
+}
+
+void index_yield(index_t *index)
+{
+    if (!atomic_load(&index->replay_runs) || !pthread_equal(pthread_self(), index->replay))
+        return;
+    index_unlock(index);
+    usleep(100); /* a mutex is not fair: the others get a moment to take it */
+    (void)index_lock(index, INT64_MAX);
 }
 
 /* ---- files ------------------------------------------------------------------------------------- */

@@ -12,9 +12,9 @@ static status_t counters_read(database_t *reader, Index__Statistics *reply)
         const char *name;
         uint64_t *value;
     } fields[] = {
-        {"patients", &reply->patients},   {"studies", &reply->studies},
-        {"series", &reply->series},       {"instances", &reply->instances},
-        {"bytes", &reply->stored_bytes},  {"unreadable", &reply->unreadable},
+        {"patients", &reply->patients},  {"studies", &reply->studies},
+        {"series", &reply->series},      {"instances", &reply->instances},
+        {"bytes", &reply->stored_bytes}, {"unreadable", &reply->unreadable},
     };
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(reader, "SELECT name, value FROM counters", &find));

@@ -23,7 +23,10 @@ static void test_fold(void **state)
         {"Korean stays", "김희중", "김희중"},
         {"Arabic stays", "قباني", "قباني"},
         {"full width", "ＡＢＣ　１", "abc 1"},
-        {"broken UTF-8", "a\xFF" "b\xC3", "ab"},
+        {"broken UTF-8",
+         "a\xFF"
+         "b\xC3",
+         "ab"},
         {"beyond the BMP", "\xF0\xA0\xAE\xB7", "\xF0\xA0\xAE\xB7"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

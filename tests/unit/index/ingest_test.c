@@ -7,6 +7,7 @@
 #define STUDY  "2.1"
 #define SERIES "2.1.0"
 
+/* clang-format off */
 static const sample_t first = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 1000};
 static const sample_t again = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 2000};
 static const sample_t other_bytes = {"2.1.1", STUDY, SERIES, "Other^B", "P1", "20210101", "10", "CT", "1", "A", "two", 3000};
@@ -14,6 +15,7 @@ static const sample_t other_study = {"2.1.1", "2.9", "2.9.0", "First^A", "P1", "
 static const sample_t second = {"2.1.2", STUDY, SERIES, "Second^C", "P1", "20210101", "10", "CT", "2", "A", "three", 500};
 static const sample_t in_series_2 = {"2.1.3", STUDY, "2.1.9", "First^A", "P1", "20210101", "10", "SR", "1", "A", "one", 6000};
 static const sample_t elsewhere = {"2.2.1", "2.2", "2.2.0", "Else^D", "P2", "20220101", "11", "MR", "1", "B", "four", 7000};
+/* clang-format on */
 
 static int setup(void **state)
 {
@@ -74,8 +76,8 @@ static void rebuild(bench_t *bench)
     assert_false(atomic_load(&bench->index->rebuilding));
 }
 
-static status_t delete(bench_t *bench, const char *study, const char *series, const char *sop,
-                       uint64_t *out_instances)
+static status_t delete (bench_t *bench, const char *study, const char *series, const char *sop,
+                        uint64_t *out_instances)
 {
     Index__Delete what = INDEX__DELETE__INIT;
     Index__Scope scope = INDEX__SCOPE__INIT;
@@ -97,7 +99,8 @@ static void test_duplicate_is_stored_once(void **state)
     (void)bench_store(bench, &again, 1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);
-    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.duplicate'"), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.duplicate'"),
+                     1);
     assert_int_equal(count(bench, "SELECT instance_count FROM studies"), 1);
 }
 
@@ -131,7 +134,8 @@ static void test_order_of_arrival_does_not_matter(void **state)
             assert_int_equal(bench_find(bench, (level_t)level, &everything, 1, false, &text),
                              STATUS_OK);
         assert_int_equal(count(bench, "SELECT received_us FROM instances"
-                                      " WHERE sop_instance_uid = '2.1.1'"), 1000);
+                                      " WHERE sop_instance_uid = '2.1.1'"),
+                         1000);
         assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 2);
         assert_int_equal(count(bench, "SELECT value FROM counters WHERE name = 'studies'"), 1);
         /* The study's attributes are those of the instance that was received first. */
@@ -153,8 +157,8 @@ static void test_outcomes(void **state)
                                 INDEX__OUTCOME__KIND__STORED};
     Index__PackIndexed *reply = memory_allocate(sizeof *reply);
     index__pack_indexed__init(reply);
-    assert_int_equal(ingest_outcomes(bench->index, &pack, PACK_BLOCK_SIZE, UINT64_C(1) << 30, reply),
-                     STATUS_OK);
+    assert_int_equal(
+        ingest_outcomes(bench->index, &pack, PACK_BLOCK_SIZE, UINT64_C(1) << 30, reply), STATUS_OK);
     assert_int_equal(reply->n_outcomes, 3);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(reply->outcomes[i]->kind, kinds[i]);
@@ -179,13 +183,13 @@ static void test_delete_and_rebuild(void **state)
         uint64_t gone = 0;
         (void)bench_store(bench, (sample_t[]){first, elsewhere, in_series_2}, 3);
         (void)bench_store(bench, (sample_t[]){second, again, other_bytes}, 3);
-        assert_int_equal(delete(bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
+        assert_int_equal(delete (bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
                          STATUS_OK);
         assert_int_equal(gone, cases[i].gone);
         assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), cases[i].left);
         assert_int_equal(count(bench, "SELECT value FROM counters WHERE name = 'instances'"),
                          cases[i].left);
-        assert_int_equal(delete(bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
+        assert_int_equal(delete (bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
                          STATUS_NOT_FOUND);
         answers(bench, &before);
         rebuild(bench);
@@ -204,7 +208,7 @@ static void test_deleted_instance_may_come_again(void **state)
     AUTO_BUFFER before = {0}, after = {0};
     uint64_t gone = 0;
     (void)bench_store(bench, &first, 1);
-    assert_int_equal(delete(bench, STUDY, "", "", &gone), STATUS_OK);
+    assert_int_equal(delete (bench, STUDY, "", "", &gone), STATUS_OK);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM names"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM modalities"), 0);
@@ -223,9 +227,11 @@ static void test_copy_takes_over(void **state)
     bench_t *bench = *state;
     uint64_t gone = 0;
     (void)bench_store(bench, (sample_t[]){first, other_study}, 2);
-    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"), 0);
-    assert_int_equal(delete(bench, STUDY, "", "", &gone), STATUS_OK);
-    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"),
+                     0);
+    assert_int_equal(delete (bench, STUDY, "", "", &gone), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"),
+                     1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies"), 0);
 }
 
@@ -311,7 +317,8 @@ static void test_poison(void **state)
     pack_writer_close(&writer);
     bench_start(bench);
     assert_int_equal(count(bench, "SELECT unreadable FROM instances"), 1);
-    assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.unreadable'"), 1);
+    assert_int_equal(
+        count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.unreadable'"), 1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE patient_id = ''"), 1);
 }
 
@@ -370,7 +377,7 @@ static void test_locate_pages(void **state)
     enum { COUNT = 950 };
     bench_t *bench = *state;
     sample_t *samples = memory_allocate(COUNT * sizeof *samples);
-    char (*texts)[2][24] = memory_allocate(COUNT * sizeof *texts);
+    char(*texts)[2][24] = memory_allocate(COUNT * sizeof *texts);
     for (int i = 0; i < COUNT; i++) {
         samples[i] = first;
         snprintf(texts[i][0], sizeof texts[i][0], "2.1.7.%d", i + 1);

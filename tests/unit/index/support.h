@@ -37,7 +37,7 @@ static inline void element_put(buffer_t *out, uint32_t tag, const char *vr, cons
                                size_t length)
 {
     uint8_t head[8] = {(uint8_t)(tag >> 16), (uint8_t)(tag >> 24), (uint8_t)tag,
-                       (uint8_t)(tag >> 8), (uint8_t)vr[0], (uint8_t)vr[1]};
+                       (uint8_t)(tag >> 8),  (uint8_t)vr[0],       (uint8_t)vr[1]};
     size_t even = length + (length & 1);
     head[6] = (uint8_t)even;
     head[7] = (uint8_t)(even >> 8);
@@ -54,7 +54,8 @@ static inline void text_put(buffer_t *out, uint32_t tag, const char *vr, const c
 
 /* An instance to be stored; NULL members are left out of its dataset. */
 typedef struct {
-    const char *sop, *study, *series, *name, *patient_id, *date, *time, *modality, *number, *accession;
+    const char *sop, *study, *series, *name, *patient_id, *date, *time, *modality, *number,
+        *accession;
     const char *description;
     int64_t received_us;
 } sample_t;
@@ -65,13 +66,20 @@ static inline void dataset_make(buffer_t *out, const sample_t *sample)
         uint32_t tag;
         const char *vr, *value;
     } elements[] = {
-        {0x00080005, "CS", "ISO_IR 192"}, {0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.2"},
-        {0x00080018, "UI", sample->sop}, {0x00080020, "DA", sample->date},
-        {0x00080030, "TM", sample->time}, {0x00080050, "SH", sample->accession},
-        {0x00080060, "CS", sample->modality}, {0x00081030, "LO", sample->description},
-        {0x00100010, "PN", sample->name}, {0x00100020, "LO", sample->patient_id},
-        {0x0020000D, "UI", sample->study}, {0x0020000E, "UI", sample->series},
-        {0x00200011, "IS", "1"}, {0x00200013, "IS", sample->number},
+        {0x00080005, "CS", "ISO_IR 192"},
+        {0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.2"},
+        {0x00080018, "UI", sample->sop},
+        {0x00080020, "DA", sample->date},
+        {0x00080030, "TM", sample->time},
+        {0x00080050, "SH", sample->accession},
+        {0x00080060, "CS", sample->modality},
+        {0x00081030, "LO", sample->description},
+        {0x00100010, "PN", sample->name},
+        {0x00100020, "LO", sample->patient_id},
+        {0x0020000D, "UI", sample->study},
+        {0x0020000E, "UI", sample->series},
+        {0x00200011, "IS", "1"},
+        {0x00200013, "IS", sample->number},
     };
     for (size_t i = 0; i < sizeof elements / sizeof *elements; i++)
         if (elements[i].value)
@@ -114,7 +122,8 @@ typedef struct {
     database_t *reader;
 } bench_t;
 
-static inline int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
+static inline int remove_entry(const char *path, const struct stat *info, int type,
+                               struct FTW *walk)
 {
     (void)info, (void)type, (void)walk;
     return remove(path);
