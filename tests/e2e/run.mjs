@@ -53,6 +53,7 @@ async function measure({ page }, study) {
   await page.mouse.move(x + width * 0.5, y + height * 0.5, { steps: 5 });
   await page.mouse.click(x + width * 0.6, y + height * 0.55);
   await page.locator('[data-cy="prompt-begin-tracking-yes-btn"]').click({ timeout: 15000 });
+  await page.locator('[data-cy="trackedMeasurements-btn"]').click({ timeout: 15000 });
   await page.getByRole('button', { name: /create sr/i }).first().click({ timeout: 15000 });
   await page.locator('input[type="text"]').last().fill('End to end');
   await page.getByRole('button', { name: /^save$/i }).click();
@@ -87,7 +88,7 @@ const checks = [
     });
     const head = String.fromCharCode(...bytes);
     if (head !== '%PDF-1.4') throw new Error(`the viewer got no PDF but '${head}'`);
-    await page.waitForTimeout(2000);
+    await waitDrawn(page, { selector: '[data-cy="viewport-grid"]', timeout: 30000, minLevels: 3, minOff: 0.01 });
   }],
   ['sr', real('pydicom__test_files_reportsi.dcm'), async ({ page }, study) => {
     await openStudy(page, study);
