@@ -304,6 +304,7 @@ static void answers_each_request(void **state)
          "GET /away" TAIL,
          {"HTTP/1.1 503 ", "Retry-After: 5\r\n", "\"error\":\"UNAVAILABLE\"",
           "\"detail\":\"the \\\"index\\\" is away\"}"}},
+        {"unknown method", "BREW /hello" TAIL, {"HTTP/1.1 400 "}},
         {"not HTTP", "\x16\x03\x01\x02\x00\x01\r\n\r\n", {"HTTP/1.1 400 "}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
