@@ -12,7 +12,7 @@ from stack import wait_until
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 JSON = "application/dicom+json"
-CONFLICT, MISMATCH, NOT_UNDERSTOOD, NOT_INDEXED = 0x0111, 0xA900, 0xC000, 0xB0F0
+CONFLICT, MISMATCH, NOT_UNDERSTOOD, NOT_INDEXED = 0xB0F1, 0xA900, 0xC000, 0xB0F0
 
 
 def make_instance(study=None, series=None, instance=None, pixels=b"\x00\x01" * 64 * 64, **attributes):
@@ -121,8 +121,8 @@ def test_other_bytes_under_the_same_uid_are_a_conflict(stack, web):
     assert send(stack, web, [file]).status_code == 200
     answer = send(stack, web, [other])
     assert answer.status_code == 202, answer.text
-    failed = sequence(answer, "00081198")
-    assert uids(failed) == [ds.SOPInstanceUID] and failed[0]["00081197"]["Value"] == [CONFLICT]
+    stored = sequence(answer, "00081199")
+    assert uids(stored) == [ds.SOPInstanceUID] and stored[0]["00081196"]["Value"] == [CONFLICT]
     assert dataset_bytes(retrieve(stack, web, ds)) == dataset_bytes(file)
 
 

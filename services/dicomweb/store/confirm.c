@@ -13,9 +13,8 @@ static void apply_outcomes(store_t *store, const Index__PackIndexed *reply)
         if (i == store->count || store->results[i].offset != outcome->offset)
             continue;
         store_result_t *result = &store->results[i];
-        if (outcome->kind == INDEX__OUTCOME__KIND__CONFLICT)
-            result->failure = STORE_REASON_CONFLICT;
-        result->confirmed = outcome->kind == INDEX__OUTCOME__KIND__STORED ||
+        result->conflict = outcome->kind == INDEX__OUTCOME__KIND__CONFLICT;
+        result->confirmed = result->conflict || outcome->kind == INDEX__OUTCOME__KIND__STORED ||
                             outcome->kind == INDEX__OUTCOME__KIND__DUPLICATE;
     }
 }

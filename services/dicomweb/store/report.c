@@ -55,8 +55,9 @@ static void append_stored(buffer_t *out, const store_result_t *result, const buf
     append_uid(out, true, "00081150", result->sop_class_uid);
     append_uid(out, false, "00081155", result->sop_instance_uid);
     append_url(out, false, &url);
-    if (!result->confirmed)
-        append_number(out, false, "00081196", STORE_WARNING_NOT_INDEXED);
+    if (result->conflict || !result->confirmed)
+        append_number(out, false, "00081196",
+                      result->conflict ? STORE_WARNING_CONFLICT : STORE_WARNING_NOT_INDEXED);
 }
 
 static void append_failed(buffer_t *out, const store_result_t *result, const buffer_t *base)

@@ -68,7 +68,8 @@ static status_t receive_body(store_t *store, multipart_t *multipart)
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 typedef struct {
-    size_t stored, unconfirmed, conflicts, failed;
+    size_t stored, failed;
+    size_t unconfirmed, conflicts; /* of the stored */
 } tally_t;
 
 static tally_t count_results(const store_t *store)
@@ -76,9 +77,8 @@ static tally_t count_results(const store_t *store)
     tally_t tally = {0};
     for (size_t i = 0; i < store->count; i++) {
         const store_result_t *result = &store->results[i];
-        if (result->failure == STORE_REASON_CONFLICT)
-            tally.conflicts++;
-        else if (result->failure != STORE_REASON_NONE)
+        tally.conflicts += result->conflict;
+        if (result->failure != STORE_REASON_NONE)
             tally.failed++;
         else
             tally.stored++;
@@ -91,7 +91,7 @@ static tally_t count_results(const store_t *store)
 /* PS3.18 table 10.5.3-1. A conflicting instance is kept aside: accepted, though not served. */
 static int choose_status(const tally_t *tally)
 {
-    if (tally->stored == 0 && tally->conflicts == 0)
+    if (tally->stored == 0)
         return 409;
     return tally->failed || tally->conflicts || tally->unconfirmed ? 202 : 200;
 }
@@ -109,7 +109,7 @@ static void respond_report(store_t *store, const tally_t *tally, const char *typ
 static void respond(store_t *store, status_t received, const char *type)
 {
     tally_t tally = count_results(store);
-    if (received == STATUS_OK || tally.stored || tally.conflicts) {
+    if (received == STATUS_OK || tally.stored) {
         respond_report(store, &tally, type);
     } else if (store->out_of_resources) {
         http_add_header(store->request, "Retry-After", "%d", STORE_RETRY_AFTER_S);
@@ -118,7 +118,7 @@ static void respond(store_t *store, status_t received, const char *type)
         http_fail(store->request, received);
     }
     metric_add(&stored_total, (int64_t)tally.stored);
-    metric_add(&failed_total, (int64_t)(tally.failed + tally.conflicts));
+    metric_add(&failed_total, (int64_t)tally.failed);
     metric_add(&stored_bytes_total, (int64_t)store->stored_bytes);
 }
 

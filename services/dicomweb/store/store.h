@@ -27,11 +27,11 @@ enum {
 /* Failure Reason (0008,1197) and Warning Reason (0008,1196).       PS3.18 I.2.2, PS3.7 C, PS3.4 B.2.3 */
 enum {
     STORE_REASON_NONE = 0,
-    STORE_REASON_CONFLICT = 0x0111, /* duplicate SOP Instance: other bytes are stored already */
     STORE_REASON_OUT_OF_RESOURCES = 0xA700,
     STORE_REASON_MISMATCH = 0xA900, /* UIDs do not agree with each other or with the URL */
     STORE_REASON_NOT_UNDERSTOOD = 0xC000,
-    STORE_WARNING_NOT_INDEXED = 0xB0F0 /* ours: stored durably, but not yet found by queries */
+    STORE_WARNING_NOT_INDEXED = 0xB0F0, /* ours: stored durably, but not yet found by queries */
+    STORE_WARNING_CONFLICT = 0xB0F1 /* ours: kept aside, other bytes are served under this UID */
 };
 
 /* What became of one part. */
@@ -41,6 +41,7 @@ typedef struct {
     uint64_t offset;  /* of its record in the pack of the moment; for confirm.c */
     uint16_t failure; /* STORE_REASON_...; NONE: stored */
     bool confirmed;   /* the index has it */
+    bool conflict;    /* other bytes were stored before under its UID; these are kept aside */
 } store_result_t;
 
 typedef enum {
