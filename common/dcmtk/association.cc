@@ -24,7 +24,8 @@ struct association {
     DUL_PDV pdv;
 };
 
-namespace {
+namespace
+{
 
 status_t fail_condition(status_t status, const char *what, const OFCondition &condition)
 {

@@ -24,11 +24,11 @@ extern "C" {
  *     or  association_receive → association_reject → association_destroy
  */
 enum {
-    ASSOCIATION_CONTEXTS_MAX = 128,        /* identifiers are odd, 1 to 255. PS3.8 9.3.2.2 */
+    ASSOCIATION_CONTEXTS_MAX = 128,         /* identifiers are odd, 1 to 255. PS3.8 9.3.2.2 */
     ASSOCIATION_TRANSFER_SYNTAXES_MAX = 50, /* of one context; DCMTK's limit */
-    ASSOCIATION_PDU_MIN = 4096,            /* bytes; DCMTK's limits */
+    ASSOCIATION_PDU_MIN = 4096,             /* bytes; DCMTK's limits */
     ASSOCIATION_PDU_MAX = 131072,
-    ASSOCIATION_PEER_PDU_MIN = 128         /* a peer that takes less cannot be talked to */
+    ASSOCIATION_PEER_PDU_MIN = 128 /* a peer that takes less cannot be talked to */
 };
 
 typedef struct association association_t;
@@ -96,7 +96,8 @@ void association_destroy(association_t **association); /* closes the socket */
 const char *association_calling_ae_title(const association_t *association);
 const char *association_called_ae_title(const association_t *association);
 const char *association_peer_implementation(const association_t *association); /* UID or "" */
-bool association_is_dicom(const association_t *association); /* its application context is DICOM's */
+bool association_is_dicom(
+    const association_t *association); /* its application context is DICOM's */
 
 size_t association_context_count(const association_t *association);
 status_t association_context(const association_t *association, size_t index,

@@ -1,6 +1,5 @@
 #include "dcmtk/command.h"
 
-#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -42,24 +41,10 @@ static uint32_t little32(const uint8_t *bytes)
            (uint32_t)bytes[3] << 24;
 }
 
-/*
- * PS3.5 9.1 has digits and full stops only; the field has hashes in hexadecimal as well. As for the
- * dataset's UIDs (dicom/instance.h), letters do no harm.
- */
-static bool is_uid_like(const char *text)
-{
-    if (!*text)
-        return false;
-    for (; *text; text++)
-        if (!isalnum((unsigned char)*text) && !strchr(".-_", *text))
-            return false;
-    return true;
-}
-
 static void take_uid(command_t *command, size_t member, const uint8_t *value, size_t length)
 {
     uid_text_t uid = "";
-    if (!uid_copy(uid, value, length) || !is_uid_like(uid)) {
+    if (!uid_copy(uid, value, length) || !uid_is_valid(uid)) {
         command->malformed_uid = true;
         return;
     }

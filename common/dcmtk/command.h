@@ -13,9 +13,9 @@
  * DIMSE command sets: a flat list of group 0000 in implicit VR little endian.      PS3.7 6.3, E.1
  */
 enum {
-    COMMAND_SET_MAX = 16 * 1024,     /* bytes of a whole command set that we take */
-    COMMAND_NO_DATASET = 0x0101,     /* Command Data Set Type; every other value: a dataset follows */
-    COMMAND_ERROR_COMMENT_MAX = 64   /* LO */
+    COMMAND_SET_MAX = 16 * 1024,   /* bytes of a whole command set that we take */
+    COMMAND_NO_DATASET = 0x0101,   /* Command Data Set Type; every other value: a dataset follows */
+    COMMAND_ERROR_COMMENT_MAX = 64 /* LO */
 };
 
 /* Command Field.                                                                        PS3.7 E.1 */

@@ -22,7 +22,8 @@ typedef struct {
 
 status_t address_parse(const char *text, address_t *out_address);
 status_t address_from_socket(const struct sockaddr_storage *socket_address, address_t *out_address);
-void address_format(const address_t *address, char out_text[ADDRESS_TEXT_SIZE]); /* v4 without ::ffff: */
+void address_format(const address_t *address,
+                    char out_text[ADDRESS_TEXT_SIZE]); /* v4 without ::ffff: */
 bool address_is_loopback(const address_t *address);
 
 status_t cidr_parse(const char *text, cidr_t *out_cidr);

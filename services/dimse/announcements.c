@@ -60,8 +60,7 @@ static void note_outcome(announcements_t *announcements, status_t status)
     bool fails = status != STATUS_OK;
     if (fails && !announcements->is_failing)
         log_warning("index.not_told", LOG_TEXT("status", status_name(status)),
-                    LOG_TEXT("detail", fail_detail()),
-                    LOG_NUMBER("packs", announcements->count));
+                    LOG_TEXT("detail", fail_detail()), LOG_NUMBER("packs", announcements->count));
     if (!fails && announcements->is_failing)
         log_info("index.told_again");
     announcements->is_failing = fails;

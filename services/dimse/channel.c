@@ -18,8 +18,8 @@ typedef union {
     char bytes[CMSG_SPACE(CHANNEL_FDS_MAX * sizeof(int))];
 } control_t;
 
-status_t channel_send(int channel, const channel_message_t *message, const int *fds, size_t fd_count,
-                      bool wait)
+status_t channel_send(int channel, const channel_message_t *message, const int *fds,
+                      size_t fd_count, bool wait)
 {
     struct iovec part = {(void *)(uintptr_t)message, sizeof *message};
     control_t control = {0};

@@ -19,12 +19,12 @@ typedef enum {
     /* zygote → courier: a child is gone; number is its wait status */
     CHANNEL_EXITED,
     /* child → courier */
-    CHANNEL_ACCEPTED,  /* the association is there: calling, called */
-    CHANNEL_REFUSED,   /* it will not be: number is a refusal_t, text says why */
-    CHANNEL_WANT_PACK, /* the first pack, or another one because the last is full */
-    CHANNEL_APPENDED,  /* the pack is durable up to offset; bytes came with this instance */
+    CHANNEL_ACCEPTED,      /* the association is there: calling, called */
+    CHANNEL_REFUSED,       /* it will not be: number is a refusal_t, text says why */
+    CHANNEL_WANT_PACK,     /* the first pack, or another one because the last is full */
+    CHANNEL_APPENDED,      /* the pack is durable up to offset; bytes came with this instance */
     CHANNEL_STORE_REFUSED, /* number is the status of the answer, text says why */
-    CHANNEL_ENDED,     /* the last words: text says why */
+    CHANNEL_ENDED,         /* the last words: text says why */
     /* courier → child */
     CHANNEL_PACK,    /* with the pack's descriptor */
     CHANNEL_NO_PACK, /* text says why */
@@ -48,8 +48,8 @@ enum { CHANNEL_FDS_MAX = 2 };
 status_t channel_make(int out_ends[2]);
 
 /* Fails: BUSY (the other side does not read; only with wait false), UNAVAILABLE (it is gone). */
-status_t channel_send(int channel, const channel_message_t *message, const int *fds, size_t fd_count,
-                      bool wait);
+status_t channel_send(int channel, const channel_message_t *message, const int *fds,
+                      size_t fd_count, bool wait);
 
 /*
  * Takes the next message; out_fds gets -1 where no descriptor came.

@@ -10,7 +10,8 @@
  * organisations, and 2.25 for UIDs made from UUIDs (PS3.5 9.1, annex B).
  */
 #define PRIVATE_ROOTS                                                                              \
-    "1.2.36,1.2.40,1.2.56,1.2.124,1.2.156,1.2.203,1.2.208,1.2.246,1.2.250,1.2.276,1.2.300,1.2.348," \
+    "1.2.36,1.2.40,1.2.56,1.2.124,1.2.156,1.2.203,1.2.208,1.2.246,1.2.250,1.2.276,1.2.300,1.2."    \
+    "348,"                                                                                         \
     "1.2.356,1.2.372,1.2.376,1.2.392,1.2.410,1.2.528,1.2.554,1.2.578,1.2.616,1.2.620,1.2.642,"     \
     "1.2.643,1.2.702,1.2.710,1.2.724,1.2.752,1.2.756,1.2.764,1.2.792,1.2.804,1.2.826,1.2.840,1.3," \
     "2.16,2.25"
@@ -23,7 +24,8 @@ const config_field_t dimse_config_fields[] = {
     CONFIG_BOOL(dimse_config_t, check_called_aet, "false", "ZPACS_DIMSE_CHECK_CALLED_AET",
                 "refuse other called AE titles"),
     CONFIG_LIST(dimse_config_t, aes, "", "ZPACS_DIMSE_AES", "who may connect: AE@cidr"),
-    CONFIG_LIST(dimse_config_t, proxies, "", "ZPACS_DIMSE_PROXIES", "who sends PROXY headers: cidr"),
+    CONFIG_LIST(dimse_config_t, proxies, "", "ZPACS_DIMSE_PROXIES",
+                "who sends PROXY headers: cidr"),
     CONFIG_LIST(dimse_config_t, private_roots, PRIVATE_ROOTS, "ZPACS_DIMSE_PRIVATE_ROOTS",
                 "roots of private SOP classes"),
     CONFIG_NUMBER(dimse_config_t, max_associations, "200", 1, 4096, "ZPACS_DIMSE_MAX_ASSOCIATIONS",
@@ -46,9 +48,8 @@ const config_field_t dimse_config_fields[] = {
 
 char *dimse_config_index_endpoint(const dimse_config_t *config)
 {
-    return *config->index_endpoint
-               ? memory_copy_text(config->index_endpoint)
-               : memory_format("ipc://%s/run/index.sock", config->service.data);
+    return *config->index_endpoint ? memory_copy_text(config->index_endpoint)
+                                   : memory_format("ipc://%s/run/index.sock", config->service.data);
 }
 
 char *dimse_config_keys(const dimse_config_t *config)

@@ -24,9 +24,9 @@
 enum {
     EVENTS_MAX = 64,
     IDLE_MS = 1000,
-    RETRY_MS = 100,           /* while something is to be told */
+    RETRY_MS = 100, /* while something is to be told */
     POOL_TICK_MS = 30 * 1000,
-    STOP_CHILDREN_MS = 1500,  /* to end by themselves */
+    STOP_CHILDREN_MS = 1500, /* to end by themselves */
     STOP_KILLED_MS = 1000,
     STOP_TELL_MS = 500
 };
@@ -37,8 +37,8 @@ typedef struct lease {
     channel_message_t self; /* association, address, calling, called */
     char peer[ADDRESS_TEXT_SIZE];
     int channel;
-    pack_writer_t *writer;  /* the pack it has, or NULL */
-    uint64_t announced;     /* durable offset of that pack that the index is being told */
+    pack_writer_t *writer; /* the pack it has, or NULL */
+    uint64_t announced;    /* durable offset of that pack that the index is being told */
     uint64_t stored, refused, bytes;
     int64_t began_ms;
     bool was_accepted, was_refused;
@@ -75,15 +75,16 @@ static metric_t store_refused =
     METRIC_COUNTER("zpacs_instances_refused_total", "C-STORE answered with a failure.");
 static metric_t untold =
     METRIC_GAUGE("zpacs_packs_to_announce", "Packs with bytes the index has not confirmed.");
-static metric_t alarms =
-    METRIC_COUNTER("zpacs_pack_alarms_total", "Packs that could not be recovered, or false offsets.");
+static metric_t alarms = METRIC_COUNTER("zpacs_pack_alarms_total",
+                                        "Packs that could not be recovered, or false offsets.");
 
 static void register_metrics(void)
 {
-    metric_t *all[] = {&accepted, &active, &died, &stored, &stored_bytes, &store_refused, &untold,
-                       &alarms};
+    metric_t *all[] = {&accepted,     &active,        &died,   &stored,
+                       &stored_bytes, &store_refused, &untold, &alarms};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         metric_register(all[i]);
+    refusal_register();
 }
 
 /* ---- packs ------------------------------------------------------------------------------------ */

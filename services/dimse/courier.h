@@ -24,8 +24,8 @@ status_t courier_start(courier_t *courier);
  * channel, and gives the place in limits back at the end. */
 void courier_adopt(courier_t *courier, const channel_message_t *spawn, int channel);
 
-void courier_drain(courier_t *courier);             /* from any thread */
-bool courier_has_zygote(const courier_t *courier);  /* false: no association can begin any more */
+void courier_drain(courier_t *courier);            /* from any thread */
+bool courier_has_zygote(const courier_t *courier); /* false: no association can begin any more */
 
 /* Ends the children, the last by force, seals the packs, tells the index what it can. */
 void courier_stop(courier_t **courier, int zygote_pid);

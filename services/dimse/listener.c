@@ -21,12 +21,12 @@
 
 enum {
     BACKLOG = 512,
-    WAITING_MAX = 256,        /* connections that wait for a PROXY header or to be closed */
+    WAITING_MAX = 256, /* connections that wait for a PROXY header or to be closed */
     PROXY_HEADER_MS = 5000,
     LINGER_MS = 1000,         /* for a refused peer to read why and to close */
     LINGER_BYTES_MAX = 65536, /* of a refused peer that we pass over */
     TICK_MS = 250,
-    NO_DESCRIPTOR_MS = 100    /* pause when accept() fails */
+    NO_DESCRIPTOR_MS = 100 /* pause when accept() fails */
 };
 
 /* A connection that is not, or no longer, with a child. */
@@ -132,8 +132,8 @@ static void spawn(listener_t *listener, int fd, const address_t *address)
 
 static void admit(listener_t *listener, int fd, const address_t *address)
 {
-    static const refusal_t refusals[] = {[LIMITS_TOTAL] = REFUSAL_LIMIT_TOTAL,
-                                         [LIMITS_ADDRESS] = REFUSAL_LIMIT_ADDRESS};
+    static const refusal_t refusals[] = {
+        [LIMITS_TOTAL] = REFUSAL_LIMIT_TOTAL, [LIMITS_ADDRESS] = REFUSAL_LIMIT_ADDRESS};
     if (listener->drain) {
         refuse(listener, fd, address, REFUSAL_DRAINING);
         return;
@@ -197,7 +197,8 @@ static void take_connection(listener_t *listener, int fd, const struct sockaddr_
         return;
     }
     /* Edge-triggered: a header that comes in pieces stays in the socket until it is whole. */
-    if (!wait_with(listener, fd, &address, WAITING_PROXY_HEADER, PROXY_HEADER_MS, EPOLLIN | EPOLLET))
+    if (!wait_with(listener, fd, &address, WAITING_PROXY_HEADER, PROXY_HEADER_MS,
+                   EPOLLIN | EPOLLET))
         close(fd);
 }
 

@@ -10,17 +10,17 @@ static const char transfer_syntax_root[] = "1.2.840.10008.1.2";
 
 /* Where the storage SOP classes of the standard lie: new ones appear below the first. PS3.4 B.5, GG */
 static const char *const storage_roots[] = {
-    "1.2.840.10008.5.1.4.1.1",  /* composite image, document, radiotherapy ... storage */
-    "1.2.840.10008.5.1.4.34.7", /* RT Beams Delivery Instruction Storage */
-    "1.2.840.10008.5.1.4.34.10",/* RT Brachy Application Setup Delivery Instruction Storage */
-    "1.2.840.10008.5.1.4.38.1", /* Hanging Protocol Storage */
-    "1.2.840.10008.5.1.4.39.1", /* Color Palette Storage */
-    "1.2.840.10008.5.1.4.43.1", /* Generic Implant Template Storage */
-    "1.2.840.10008.5.1.4.44.1", /* Implant Assembly Template Storage */
-    "1.2.840.10008.5.1.4.45.1", /* Implant Template Group Storage */
-    "1.2.840.10008.5.1.1.27",   /* Stored Print Storage (retired) */
-    "1.2.840.10008.5.1.1.29",   /* Hardcopy Grayscale Image Storage (retired) */
-    "1.2.840.10008.5.1.1.30",   /* Hardcopy Color Image Storage (retired) */
+    "1.2.840.10008.5.1.4.1.1",   /* composite image, document, radiotherapy ... storage */
+    "1.2.840.10008.5.1.4.34.7",  /* RT Beams Delivery Instruction Storage */
+    "1.2.840.10008.5.1.4.34.10", /* RT Brachy Application Setup Delivery Instruction Storage */
+    "1.2.840.10008.5.1.4.38.1",  /* Hanging Protocol Storage */
+    "1.2.840.10008.5.1.4.39.1",  /* Color Palette Storage */
+    "1.2.840.10008.5.1.4.43.1",  /* Generic Implant Template Storage */
+    "1.2.840.10008.5.1.4.44.1",  /* Implant Assembly Template Storage */
+    "1.2.840.10008.5.1.4.45.1",  /* Implant Template Group Storage */
+    "1.2.840.10008.5.1.1.27",    /* Stored Print Storage (retired) */
+    "1.2.840.10008.5.1.1.29",    /* Hardcopy Grayscale Image Storage (retired) */
+    "1.2.840.10008.5.1.1.30",    /* Hardcopy Color Image Storage (retired) */
 };
 
 static bool is_at_or_below(const char *uid, const char *root)

@@ -10,8 +10,8 @@
 enum { PROXY_HEADER_MAX = 16 + 512 }; /* v1: 107 bytes; v2: we take up to 512 behind its 16 */
 
 typedef struct {
-    size_t length;       /* bytes of the header */
-    bool has_source;     /* false: UNKNOWN or LOCAL, the connection speaks for itself */
+    size_t length;   /* bytes of the header */
+    bool has_source; /* false: UNKNOWN or LOCAL, the connection speaks for itself */
     address_t source;
 } proxy_header_t;
 

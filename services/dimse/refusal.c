@@ -10,11 +10,11 @@
     }
 
 static const char *const names[REFUSAL_COUNT] = {
-    [REFUSAL_LIMIT_TOTAL] = "limit_total",   [REFUSAL_LIMIT_ADDRESS] = "limit_address",
-    [REFUSAL_DRAINING] = "draining",         [REFUSAL_PROXY_HEADER] = "proxy_header",
-    [REFUSAL_REQUEST] = "request",           [REFUSAL_TIMEOUT] = "timeout",
-    [REFUSAL_APPLICATION] = "application",   [REFUSAL_CALLING_AE] = "calling_ae",
-    [REFUSAL_CALLED_AE] = "called_ae",       [REFUSAL_INTERNAL] = "internal",
+    [REFUSAL_LIMIT_TOTAL] = "limit_total", [REFUSAL_LIMIT_ADDRESS] = "limit_address",
+    [REFUSAL_DRAINING] = "draining",       [REFUSAL_PROXY_HEADER] = "proxy_header",
+    [REFUSAL_REQUEST] = "request",         [REFUSAL_TIMEOUT] = "timeout",
+    [REFUSAL_APPLICATION] = "application", [REFUSAL_CALLING_AE] = "calling_ae",
+    [REFUSAL_CALLED_AE] = "called_ae",     [REFUSAL_INTERNAL] = "internal",
 };
 
 static metric_t refused[REFUSAL_COUNT] = {
@@ -29,6 +29,12 @@ static metric_t refused[REFUSAL_COUNT] = {
     [REFUSAL_CALLED_AE] = REFUSED("called_ae"),
     [REFUSAL_INTERNAL] = REFUSED("internal"),
 };
+
+void refusal_register(void)
+{
+    for (int i = 0; i < REFUSAL_COUNT; i++)
+        metric_register(&refused[i]);
+}
 
 void refusal_note(refusal_t why, const char *association, const char *peer_address,
                   const char *calling_ae_title, const char *detail)

@@ -15,9 +15,12 @@ typedef enum {
     REFUSAL_APPLICATION,  /* an application context that is not DICOM's */
     REFUSAL_CALLING_AE,
     REFUSAL_CALLED_AE,
-    REFUSAL_INTERNAL,     /* no process, no descriptor, no sandbox */
+    REFUSAL_INTERNAL, /* no process, no descriptor, no sandbox */
     REFUSAL_COUNT
 } refusal_t;
+
+/* Shows every reason at /metrics from the start, with 0. */
+void refusal_register(void);
 
 /* Counts and logs. calling and detail may be "". */
 void refusal_note(refusal_t why, const char *association, const char *peer_address,

@@ -27,7 +27,8 @@ static status_t parse_all(const dimse_config_t *config, rules_t *rules)
     TRY(address_parse(config->bind, &bind));
     if (!address_is_loopback(&bind) && !rules->rule_count)
         return fail(STATUS_INVALID,
-                    "bind %s can be reached by others: name who may connect in 'aes'", config->bind);
+                    "bind %s can be reached by others: name who may connect in 'aes'",
+                    config->bind);
     return STATUS_OK;
 }
 
@@ -56,7 +57,8 @@ bool rules_allow(const rules_t *rules, const char *calling_ae_title, const addre
         return address_is_loopback(address);
     for (size_t i = 0; i < rules->rule_count; i++) {
         const rule_t *rule = &rules->rules[i];
-        bool title = strcmp(rule->ae_title, "*") == 0 || strcmp(rule->ae_title, calling_ae_title) == 0;
+        bool title =
+            strcmp(rule->ae_title, "*") == 0 || strcmp(rule->ae_title, calling_ae_title) == 0;
         if (title && cidr_contains(&rule->range, address))
             return true;
     }

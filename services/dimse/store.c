@@ -11,7 +11,7 @@
 enum {
     STORE_OK = 0x0000,
     STORE_SOP_CLASS_NOT_SUPPORTED = 0x0122,
-    STORE_INVALID_INSTANCE = 0x0117,   /* PS3.7 C.5.8 */
+    STORE_INVALID_INSTANCE = 0x0117, /* PS3.7 C.5.8 */
     STORE_OUT_OF_RESOURCES = 0xA700,
     STORE_MISMATCH = 0xA900,
     STORE_CANNOT_UNDERSTAND = 0xC000
@@ -100,7 +100,8 @@ static void compare(store_t *store, const dicom_instance_t *instance)
 {
     const command_t *command = &store->request->command;
     if (strcmp(instance->sop_class_uid, command->affected_sop_class_uid) != 0)
-        refuse(store, STORE_MISMATCH, TAG_SOP_CLASS_UID, "SOP Class UID differs from the command's");
+        refuse(store, STORE_MISMATCH, TAG_SOP_CLASS_UID,
+               "SOP Class UID differs from the command's");
     else if (strcmp(instance->sop_instance_uid, command->affected_sop_instance_uid) != 0)
         refuse(store, STORE_MISMATCH, TAG_SOP_INSTANCE_UID,
                "SOP Instance UID differs from the command's");
@@ -115,15 +116,16 @@ static void examine(store_t *store, dicom_instance_t *instance)
         refuse_disk(store);
         return;
     }
-    status_t status = dicom_instance_scan(bytes, length,
-                                          store->request->context->transfer_syntax_uid, instance);
+    status_t status =
+        dicom_instance_scan(bytes, length, store->request->context->transfer_syntax_uid, instance);
     if (status != STATUS_OK)
         refuse(store, STORE_CANNOT_UNDERSTAND, 0, fail_detail());
     else
         compare(store, instance);
 }
 
-static void fill_record(const store_t *store, const dicom_instance_t *instance, pack_record_t *record)
+static void fill_record(const store_t *store, const dicom_instance_t *instance,
+                        pack_record_t *record)
 {
     memcpy(record->transfer_syntax_uid, store->request->context->transfer_syntax_uid,
            sizeof record->transfer_syntax_uid);

@@ -29,7 +29,8 @@ typedef struct {
 
 /* ---- children --------------------------------------------------------------------------------- */
 
-static _Noreturn void become_child(zygote_t *zygote, const channel_message_t *spawn, const int fds[2])
+static _Noreturn void become_child(zygote_t *zygote, const channel_message_t *spawn,
+                                   const int fds[2])
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, "dimse-assoc");

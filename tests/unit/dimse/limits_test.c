@@ -44,16 +44,16 @@ static void test_services(void **state)
         {"1.2.840.10008.5.1.4.1.1.2", SERVICE_STORAGE},
         {"1.2.840.10008.5.1.4.1.1.9999.1", SERVICE_STORAGE},
         {"1.2.840.10008.5.1.4.34.7", SERVICE_STORAGE},
-        {"1.2.840.10008.5.1.4.1.10", SERVICE_NONE},  /* not below ...4.1.1 */
+        {"1.2.840.10008.5.1.4.1.10", SERVICE_NONE}, /* not below ...4.1.1 */
         {"1.2.840.10008.5.1.4.1.2.2.1", SERVICE_NONE},
         {"1.2.840.10008.1.20.1", SERVICE_NONE},
-        {"1.2.840.10008.99", SERVICE_NONE},          /* the standard's, though below 1.2.840 */
+        {"1.2.840.10008.99", SERVICE_NONE}, /* the standard's, though below 1.2.840 */
         {"1.2.840.113619.4.26", SERVICE_STORAGE},
         {"1.3.12.2.1107.5.9.1", SERVICE_STORAGE},
-        {"1.34.5", SERVICE_NONE},                    /* not below 1.3 */
+        {"1.34.5", SERVICE_NONE}, /* not below 1.3 */
         {"1.2.3.4", SERVICE_NONE},
         {"", SERVICE_NONE},
-        {"1.3.x", SERVICE_NONE},
+        {"1.3./x", SERVICE_NONE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (negotiation_service(cases[i].uid, &private_roots) != cases[i].service)

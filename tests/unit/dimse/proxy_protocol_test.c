@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#define V2   "\r\n\r\n\0\r\nQUIT\n"
+#define V2        "\r\n\r\n\0\r\nQUIT\n"
 #define ROW(text) text, sizeof(text) - 1
 
 static const struct {
@@ -29,7 +29,8 @@ static const struct {
             "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1\0\1\0\x68"),
      STATUS_OK, "2001:db8::7"},
     {"v2 local", ROW(V2 "\x20\0\0\0"), STATUS_OK, NULL},
-    {"v1 of an unknown family", ROW("PROXY UDP4 192.0.2.7 192.0.2.8 1 2\r\n"), STATUS_INVALID, NULL},
+    {"v1 of an unknown family", ROW("PROXY UDP4 192.0.2.7 192.0.2.8 1 2\r\n"), STATUS_INVALID,
+     NULL},
     {"v1 with the wrong family", ROW("PROXY TCP4 ::1 ::1 1 2\r\n"), STATUS_INVALID, NULL},
     {"v1 without an address", ROW("PROXY TCP4\r\n"), STATUS_INVALID, NULL},
     {"v1 with a NUL", ROW("PROXY TCP4 192.0.2.7\0 192.0.2.8 1 2\r\n"), STATUS_INVALID, NULL},

@@ -24,11 +24,16 @@ static void test_addresses(void **state)
         const char *text, *formatted; /* formatted NULL: refused */
         bool is_loopback;
     } cases[] = {
-        {"127.0.0.1", "127.0.0.1", true},      {"127.9.9.9", "127.9.9.9", true},
-        {"::1", "::1", true},                  {"::ffff:127.0.0.1", "127.0.0.1", true},
-        {"192.0.2.7", "192.0.2.7", false},     {"2001:db8::7", "2001:db8::7", false},
-        {"0.0.0.0", "0.0.0.0", false},         {"::", "::", false},
-        {"localhost", NULL, false},            {"192.0.2", NULL, false},
+        {"127.0.0.1", "127.0.0.1", true},
+        {"127.9.9.9", "127.9.9.9", true},
+        {"::1", "::1", true},
+        {"::ffff:127.0.0.1", "127.0.0.1", true},
+        {"192.0.2.7", "192.0.2.7", false},
+        {"2001:db8::7", "2001:db8::7", false},
+        {"0.0.0.0", "0.0.0.0", false},
+        {"::", "::", false},
+        {"localhost", NULL, false},
+        {"192.0.2", NULL, false},
         {"", NULL, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -52,13 +57,12 @@ static void test_ranges(void **state)
         const char *range, *address;
         bool contains;
     } cases[] = {
-        {"192.0.2.0/24", "192.0.2.255", true},    {"192.0.2.0/24", "192.0.3.0", false},
-        {"192.0.2.128/25", "192.0.2.127", false}, {"192.0.2.128/25", "192.0.2.128", true},
-        {"192.0.2.7", "192.0.2.7", true},         {"192.0.2.7", "192.0.2.6", false},
-        {"192.0.2.7/31", "192.0.2.6", true},      {"0.0.0.0/0", "203.0.113.1", true},
-        {"0.0.0.0/0", "2001:db8::1", false},      {"::/0", "2001:db8::1", true},
-        {"2001:db8::/33", "2001:db8:7fff::", true},
-        {"2001:db8::/33", "2001:db8:8000::", false},
+        {"192.0.2.0/24", "192.0.2.255", true},      {"192.0.2.0/24", "192.0.3.0", false},
+        {"192.0.2.128/25", "192.0.2.127", false},   {"192.0.2.128/25", "192.0.2.128", true},
+        {"192.0.2.7", "192.0.2.7", true},           {"192.0.2.7", "192.0.2.6", false},
+        {"192.0.2.7/31", "192.0.2.6", true},        {"0.0.0.0/0", "203.0.113.1", true},
+        {"0.0.0.0/0", "2001:db8::1", false},        {"::/0", "2001:db8::1", true},
+        {"2001:db8::/33", "2001:db8:7fff::", true}, {"2001:db8::/33", "2001:db8:8000::", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cidr_t range;
@@ -72,8 +76,14 @@ static void test_ranges(void **state)
 static void test_wrong_ranges(void **state)
 {
     (void)state;
-    static const char *const cases[] = {"", "/8", "192.0.2.0/", "192.0.2.0/33", "192.0.2.0/-1",
-                                        "::/129", "192.0.2.0/24/8", "example.org/8"};
+    static const char *const cases[] = {"",
+                                        "/8",
+                                        "192.0.2.0/",
+                                        "192.0.2.0/33",
+                                        "192.0.2.0/-1",
+                                        "::/129",
+                                        "192.0.2.0/24/8",
+                                        "example.org/8"};
     cidr_t range;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (cidr_parse(cases[i], &range) != STATUS_INVALID)
@@ -102,8 +112,8 @@ static void test_rules(void **state)
         {"CT1@192.0.2.0/24", NULL, "CT1", "192.0.2.7", true},
         {"CT1@192.0.2.0/24", NULL, "CT1", "198.51.100.7", false}, /* right title, wrong address */
         {"CT1@192.0.2.0/24", NULL, "CT2", "192.0.2.7", false},
-        {"CT1@192.0.2.0/24", NULL, "ct1", "192.0.2.7", false},    /* titles are case-sensitive */
-        {"CT1@192.0.2.0/24", NULL, "CT1", "127.0.0.1", false},    /* a rule closes loopback too */
+        {"CT1@192.0.2.0/24", NULL, "ct1", "192.0.2.7", false}, /* titles are case-sensitive */
+        {"CT1@192.0.2.0/24", NULL, "CT1", "127.0.0.1", false}, /* a rule closes loopback too */
         {"CT1@192.0.2.0/24", "*@198.51.100.7", "MR", "198.51.100.7", true},
         {"A@B@192.0.2.7", NULL, "A@B", "192.0.2.7", true},
     };
@@ -126,7 +136,8 @@ static void test_open_only_on_loopback(void **state)
     assert_int_equal(make("nonsense", NULL, NULL, &rules), STATUS_INVALID);
     assert_int_equal(make("127.0.0.1", "CT1", NULL, &rules), STATUS_INVALID);
     assert_int_equal(make("127.0.0.1", "@192.0.2.7", NULL, &rules), STATUS_INVALID);
-    assert_int_equal(make("127.0.0.1", "SEVENTEEN-LETTERS@192.0.2.7", NULL, &rules), STATUS_INVALID);
+    assert_int_equal(make("127.0.0.1", "SEVENTEEN-LETTERS@192.0.2.7", NULL, &rules),
+                     STATUS_INVALID);
     assert_int_equal(make("0.0.0.0", "CT1@192.0.2.7", NULL, &rules), STATUS_OK);
     rules_destroy(&rules);
 }
@@ -134,8 +145,10 @@ static void test_open_only_on_loopback(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),    cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_wrong_ranges), cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_wrong_ranges),
+        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_open_only_on_loopback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
