@@ -1,6 +1,7 @@
 #include "dicomweb/stored.h"
 
 #include "dicom/file.h"
+#include "log/log.h"
 
 #include <errno.h>
 #include <string.h>
@@ -30,8 +31,10 @@ status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t 
         target_t target = {location->study, location->series, location->instance};
         TRY(locate_instance(dicomweb, &target, &where));
         status = open_file(dicomweb, &where, &fd);
-        if (status == STATUS_NOT_FOUND)
+        if (status == STATUS_NOT_FOUND) { /* the index knows it, the disk does not: an alarm */
+            log_error("pack.missing", LOG_TEXT("pack", where.pack.text));
             status = fail(STATUS_UNAVAILABLE, "pack %s is not there", where.pack.text);
+        }
     }
     TRY(status);
     *out_stored = (stored_t){where, dicom_transfer_syntax_find(where.transfer_syntax), fd};
