@@ -55,7 +55,7 @@ async function measure({ page }, study) {
   await page.locator('[data-cy="prompt-begin-tracking-yes-btn"]').click({ timeout: 15000 });
   await page.locator('[data-cy="trackedMeasurements-btn"]').click({ timeout: 15000 });
   await page.getByRole('button', { name: /create sr/i }).first().click({ timeout: 15000 });
-  await page.locator('input[type="text"]').last().fill('End to end');
+  await page.getByPlaceholder(/report name/i).fill('End to end');
   await page.getByRole('button', { name: /^save$/i }).click();
   for (let i = 0; i < 60; i++) {
     if ((await qido(`studies/${study}/series?Modality=SR`)).length === 1) return;
