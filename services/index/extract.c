@@ -75,8 +75,11 @@ static void member_keep(extract_t *extract, const char *member, size_t length)
     const attribute_t *attribute = attribute_find((uint32_t)strtoul(member + 1, NULL, 16));
     if (!attribute || attribute->computed || attribute->within)
         return;
-    buffer_append(&extract->fragments[attribute->level], member, length);
-    buffer_append_byte(&extract->fragments[attribute->level], '\n');
+    buffer_t *fragment = &extract->fragments[attribute->level];
+    if (fragment->length + length >= EXTRACT_FRAGMENT_MAX)
+        return;
+    buffer_append(fragment, member, length);
+    buffer_append_byte(fragment, '\n');
 }
 
 static status_t fragments_extract(const uint8_t *dataset, size_t length, const char *syntax,

@@ -7,9 +7,10 @@
 
 enum {
     /* Raised whenever the same dataset would give other rows: the index then rebuilds itself. */
-    EXTRACT_VERSION = 2,
-    EXTRACT_MEMBER_MAX = 16 * 1024, /* bytes of JSON of one attribute; longer ones are not kept */
-    EXTRACT_TEXT_MAX = 1024,        /* bytes of a searched text */
+    EXTRACT_VERSION = 3,
+    EXTRACT_MEMBER_MAX = 16 * 1024,   /* bytes of JSON of one attribute; longer ones are not kept */
+    EXTRACT_FRAGMENT_MAX = 64 * 1024, /* of one level: an answer has three, and fits a message */
+    EXTRACT_TEXT_MAX = 1024,          /* bytes of a searched text */
     EXTRACT_INFLATED_MAX = 256 * 1024 * 1024
 };
 

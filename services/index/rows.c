@@ -21,9 +21,10 @@ status_t rows_change(rows_t *rows, const char *kind, const char *study, const ch
                          " sop_instance_uid, source, at_us) VALUES ($1, $2, $3, $4, $5, $6)"
                          " RETURNING sequence",
                          &insert));
-    const char *const texts[] = {kind, study, series, sop, source};
-    for (int i = 0; i < 5; i++)
+    const char *const texts[] = {kind, study, series, sop};
+    for (int i = 0; i < 4; i++)
         statement_bind_text(insert, i + 1, texts[i]);
+    statement_bind_text_n(insert, 5, source, strnlen(source, SOURCE_MAX));
     statement_bind_int64(insert, 6, clock_wall_us());
     bool row = false;
     TRY(statement_step(insert, &row));

@@ -25,6 +25,8 @@ enum {
     COUNTER_COUNT
 };
 
+enum { SOURCE_MAX = 80 /* bytes of a source in the change feed: a page of it fits a message */ };
+
 typedef struct {
     database_t *database;
     pack_store_t *store;

@@ -98,6 +98,22 @@ static void test_long_values(void **state)
     assert_string_equal(extract_text_of(&extract, 0x00100020), "P1");
 }
 
+/* All that a hostile dataset can put into one answer fits a message. */
+static void test_fragments_are_bounded(void **state)
+{
+    (void)state;
+    static const uint32_t tags[] = {0x00080050, 0x00080201, 0x00100020, 0x00100021,
+                                    0x00100040, 0x00101000, 0x00200010};
+    AUTO_BUFFER dataset = {0}, text = {0};
+    for (int i = 0; i < 15000; i++)
+        buffer_append_byte(&text, 'x');
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        text_put(&dataset, tags[i], "LO", buffer_text(&text));
+    assert_int_equal(run(&dataset), STATUS_OK);
+    assert_true(extract.fragments[LEVEL_STUDY].length > 15000);
+    assert_true(extract.fragments[LEVEL_STUDY].length <= EXTRACT_FRAGMENT_MAX);
+}
+
 static void test_broken_dataset_gives_nothing(void **state)
 {
     (void)state;
@@ -123,6 +139,7 @@ int main(void)
         cmocka_unit_test_teardown(test_nested_keys, teardown),
         cmocka_unit_test_teardown(test_bad_values_are_left_out, teardown),
         cmocka_unit_test_teardown(test_long_values, teardown),
+        cmocka_unit_test_teardown(test_fragments_are_bounded, teardown),
         cmocka_unit_test_teardown(test_broken_dataset_gives_nothing, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
