@@ -6,16 +6,17 @@
  * Counts the calls at the end of this file, from 1; at the INJECT_AT-th it does INJECT_ACTION:
  *
  *     kill     ends the process before the call
- *     tear     a write gets half of its bytes out, then the process ends; other calls as kill
+ *     tear     a write gets half of its bytes out, then the process ends; only writes count
  *     eio      the call fails with EIO (a sync that fails loses what was to be synced)
  *     gone     as eio, this call and all behind it
  *     enospc   the call fails with ENOSPC
  *     full     as enospc, this call and all behind it but those that make room or need none
- *     short    a write gets half of its bytes out; other calls are not touched
+ *     short    a write gets half of its bytes out; only writes count
  *     cut      the power fails before the call: what was written to files since their last sync is
  *              lost, new names whose folder was not synced are undone, the process ends
  *     cut-late as cut, but of each unsynced write the second half is there, and the first is lost
- *     cut-early as cut, but the first half is there, and the second is lost
+ *     cut-early as cut, but the first half is there, and the second is lost; as for cut-late, only
+ *              calls at which bytes are unsynced count
  *
  * Then it makes the file INJECT_MARK with the call's name in it: a program that ran to its end
  * without it had fewer calls. A program keeps what it does out of the count with syscall(2).
@@ -178,13 +179,23 @@ static action_t wanted(void)
     return NONE;
 }
 
+/* Whether the action differs here from a plain kill, or from nothing: only such calls count. */
+static bool concerns(action_t action, const char *call)
+{
+    if (action == TEAR || action == SHORT)
+        return strstr(call, "write") != NULL;
+    if (action == CUT_LATE || action == CUT_EARLY)
+        return unsynced_count > 0;
+    return true;
+}
+
 /* Counts the call; returns what is to happen to it. Those that end the process and touch no bytes
  * of the call itself happen here. */
 static action_t count_call(const char *call)
 {
     const char *at = getenv("INJECT_AT");
     action_t action = wanted();
-    if (!at || action == NONE)
+    if (!at || action == NONE || !concerns(action, call))
         return NONE;
     pthread_mutex_lock(&lock);
     long number = ++count;
