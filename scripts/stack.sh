@@ -53,15 +53,15 @@ stack_programs() {
 # Every Host that means us, and how services shall see it. Some clients (dicomweb-client) leave the
 # port out of their Host; addresses in answers need it.
 host_names() {
-    local host port=:$PORT
-    [ "$PORT" -ne 80 ] || port=
+    local host suffix=:$PORT
+    [ "$PORT" -ne 80 ] || suffix=
     for host in 127.0.0.1 localhost '[::1]' "$REACH"; do
-        printf '"%s" "%s";\n' "$host:$PORT" "$host$port" "$host" "$host$port"
+        printf '"%s" "%s";\n' "$host:$PORT" "$host$suffix" "$host" "$host$suffix"
     done
     # Other names as they stand: 80 and 443 of a proxy before us are not written in a Host.
     for host in ${HOSTS//,/ }; do
         printf '"%s" "%s";\n' "$host" "$host"
-        [[ $host =~ [^:]:[0-9]+$ ]] || printf '"%s" "%s";\n' "$host:$PORT" "$host$port"
+        [[ $host =~ [^:]:[0-9]+$ ]] || printf '"%s" "%s";\n' "$host:$PORT" "$host$suffix"
     done
 }
 

@@ -60,10 +60,7 @@ test_python() {
     fi
 }
 
-part_lint() {
-    if [ -x scripts/lint ]; then one 'make lint' make -s lint; fi
-    one 'shellcheck' shellcheck -x zpacs .ci/run scripts/*.sh scripts/run-nginx scripts/run-unit-tests services/ohif/build.sh
-}
+part_lint() { one 'make lint' make -s lint; }
 
 part_unit() { counted make -s MODE=debug -j"$(nproc)" test; }
 
