@@ -227,6 +227,7 @@ int cli_import(const cli_t *cli, int argc, char **argv)
     }
     ulid_t association = ulid_make();
     import_t import = {.cli = cli, .association_id = association.text};
+    AUTO_FREE char *why = NULL; /* of a failure, kept over what closing may say */
     status_t status = cli_index_open(cli, &import.index);
     if (status == STATUS_OK)
         status = pack_pool_open(cli->data_folder, &import.pool, NULL, NULL);
@@ -237,6 +238,7 @@ int cli_import(const cli_t *cli, int argc, char **argv)
     if (import.writer) {
         status_t told = announce(&import);
         status = status == STATUS_OK ? told : status;
+        why = memory_copy_text(fail_detail());
         pack_pool_return(import.pool, "import", &import.writer);
     }
     if (import.pool)
@@ -248,6 +250,6 @@ int cli_import(const cli_t *cli, int argc, char **argv)
                  (unsigned long long)import.stored, (unsigned long long)import.duplicates,
                  (unsigned long long)import.conflicts, (unsigned long long)import.skipped);
     if (status != STATUS_OK)
-        return cli_fail("import", status);
+        return cli_fail("import", why ? fail(status, "%s", why) : status);
     return import.failed || import.conflicts ? CLI_FOUND_PROBLEMS : CLI_OK;
 }
