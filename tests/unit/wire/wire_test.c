@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -335,6 +336,7 @@ static pid_t fork_server(void)
     assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         execl(program, program, "--serve", folder, endpoint, (char *)NULL);
         _exit(127);
     }
