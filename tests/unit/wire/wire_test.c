@@ -450,8 +450,9 @@ static void draining_finishes_what_is_under_way(void **state)
     wire_server_t *server = start_server();
     wire_client_t *client = open_client("dimse");
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, stop_later, &server), 0);
     uint64_t offset = 0;
+    assert_int_equal(ask_appended(client, 4, 0, 3000, &offset), STATUS_OK); /* connected */
+    assert_int_equal(pthread_create(&thread, NULL, stop_later, &server), 0);
     assert_int_equal(ask_appended(client, 5, 400000, 3000, &offset), STATUS_OK);
     assert_int_equal(offset, 5);
     pthread_join(thread, NULL);
