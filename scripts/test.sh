@@ -12,8 +12,8 @@ count() { SUM_PASSED=$((SUM_PASSED + $1)) SUM_FAILED=$((SUM_FAILED + $2)) SUM_SK
 # count_line LOG EXIT-CODE: the last "N passed, N failed" of a log; a failure without one counts as one
 count_line() {
     local line passed failed skipped
-    line=$(grep -aE '[0-9]+ (passed|failed|error|errors|skipped)' "$1" | tail -n 1)
-    number() { grep -oE "[0-9]+ $1" <<<"$line" | head -n 1 | cut -d' ' -f1; }
+    line=$({ grep -aE '[0-9]+ (passed|failed|error|errors|skipped)' "$1" || true; } | tail -n 1)
+    number() { { grep -oE "[0-9]+ $1" <<<"$line" || true; } | head -n 1 | cut -d' ' -f1; }
     passed=$(number passed) failed=$(number failed) skipped=$(number skipped)
     local errors
     errors=$(number error)
@@ -104,6 +104,8 @@ part_acceptance() {
 test_all() {
     local part start began=$SECONDS
     [ $# -gt 0 ] && PARTS=("$@")
+    # Tests choose their own folders and ports: nothing of the operator's settings reaches them.
+    unset ZPACS_DATA ZPACS_KEYS ZPACS_BIND ZPACS_HTTP_PORT ZPACS_DICOM_PORT ZPACS_AET ZPACS_HOSTS ZPACS_LOG_LEVEL
     install_packages runtime build test
     build_all
     test_python
