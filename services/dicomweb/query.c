@@ -183,10 +183,13 @@ static void finish(search_t *search, status_t status)
     }
     if (search->is_cut)
         warn(search, "there are more answers than this server gives at once: use limit and offset");
-    if (search->found == 0) {
+    /* PS3.18 10.6.3.1 has 204 or an empty list. JSON clients parse "[]"; XML has no empty list. */
+    if (search->found == 0 && search->form == FORM_XML) {
         http_respond(search->request, 204, NULL, NULL, 0);
         return;
     }
+    if (search->found == 0)
+        buffer_append_byte(&search->out, '[');
     append_end(search);
     http_respond(search->request, 200, content_type(search, &type), search->out.data,
                  search->out.length);
