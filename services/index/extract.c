@@ -184,7 +184,8 @@ static bool vr_is_searchable(uint16_t vr)
 typedef struct {
     extract_t *out;
     dicom_charset_t *charset;
-    uint32_t sequence; /* the one at top level that we are in, or 0 */
+    uint32_t sequence; /* the wanted one at top level that we are in, or were in last */
+    unsigned item;     /* of it: 1, 2, 3 ... */
 } walk_t;
 
 static bool sequence_is_wanted(uint32_t tag)
@@ -193,6 +194,16 @@ static bool sequence_is_wanted(uint32_t tag)
         if (attributes[i].within == tag)
             return true;
     return false;
+}
+
+/* Of doubled tags the last counts, as in the JSON, so nothing of an earlier one stays. */
+static void sequence_enter(walk_t *walk, uint32_t tag)
+{
+    walk->sequence = tag;
+    walk->item = 0;
+    for (size_t i = 0; i < attribute_count; i++)
+        if (attributes[i].within == tag)
+            walk->out->values[i] = (extract_value_t){0};
 }
 
 static void element_take(walk_t *walk, const dicom_token_t *token)
@@ -207,7 +218,12 @@ static void element_take(walk_t *walk, const dicom_token_t *token)
         return;
     if (token->depth > 1 || attribute->within != (token->depth ? walk->sequence : 0))
         return;
-    if (!walk->out->values[attribute - attributes].known && vr_is_searchable(token->vr))
+    extract_value_t *value = &walk->out->values[attribute - attributes];
+    unsigned item = token->depth ? walk->item : 0;
+    if (value->known && value->item != item)
+        return; /* of several items the first that has it */
+    *value = (extract_value_t){.item = item};
+    if (vr_is_searchable(token->vr))
         token_keep(walk->out, attribute, token, walk->charset);
 }
 
@@ -222,14 +238,14 @@ static status_t values_walk(walk_t *walk, const uint8_t *dataset, size_t length,
             return STATUS_OK;
         if (token.kind == DICOM_TOKEN_ELEMENT)
             element_take(walk, &token);
+        if (token.kind == DICOM_TOKEN_ITEM)
+            walk->item++; /* only items of the wanted sequence are met */
         if (token.kind != DICOM_TOKEN_SEQUENCE)
             continue;
-        if (walk->sequence == 0 && sequence_is_wanted(token.tag))
-            walk->sequence = token.tag;
+        if (token.depth == 0 && sequence_is_wanted(token.tag))
+            sequence_enter(walk, token.tag);
         else
             TRY(dicom_reader_skip_sequence(&reader));
-        /* Behind the wanted one its tag stays: it comes once, and elements at depth 1 are only
-         * met inside it. */
     }
 }
 

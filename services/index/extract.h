@@ -7,7 +7,7 @@
 
 enum {
     /* Raised whenever the same dataset would give other rows: the index then rebuilds itself. */
-    EXTRACT_VERSION = 3,
+    EXTRACT_VERSION = 4,
     EXTRACT_MEMBER_MAX = 16 * 1024,   /* bytes of JSON of one attribute; longer ones are not kept */
     EXTRACT_FRAGMENT_MAX = 64 * 1024, /* of one level: an answer has three, and fits a message */
     EXTRACT_TEXT_MAX = 1024,          /* bytes of a searched text */
@@ -18,6 +18,7 @@ enum {
 typedef struct {
     bool known;
     int64_t number; /* MATCH_NUMBER */
+    unsigned item;  /* of its sequence; 0: at top level */
     size_t text;    /* else where its NUL-terminated form begins in extract_t.texts */
 } extract_value_t;
 

@@ -70,6 +70,37 @@ static void test_nested_keys(void **state)
     assert_non_null(strstr(buffer_text(&extract.fragments[LEVEL_SERIES]), "\"STEP1\""));
 }
 
+/* The JSON of a dataset has the last of doubled tags: searched is what is shown. */
+static void test_of_doubled_tags_the_last_counts(void **state)
+{
+    (void)state;
+    static const uint8_t begin[] = {0x40, 0x00, 0x75, 0x02, 'S',  'Q',  0,    0,
+                                    0xFF, 0xFF, 0xFF, 0xFF, 0xFE, 0xFF, 0x00, 0xE0};
+    static const uint8_t between[] = {0xFE, 0xFF, 0x00, 0xE0, 10, 0, 0, 0};
+    static const uint8_t end[] = {0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0};
+    static const char *const steps[] = {"OLD", "NEW"};
+    AUTO_BUFFER dataset = {0};
+    text_put(&dataset, 0x00100020, "LO", "FIRST");
+    text_put(&dataset, 0x00100020, "LO", "LAST");
+    text_put(&dataset, 0x00080020, "DA", "20200101");
+    text_put(&dataset, 0x00080020, "DA", "never");
+    for (size_t i = 0; i < 2; i++) {
+        buffer_append(&dataset, begin, sizeof begin);
+        buffer_append(&dataset, "\x16\0\0\0", 4);
+        text_put(&dataset, 0x00400009, "SH", "A");
+        text_put(&dataset, 0x00400009, "SH", steps[i]);
+        buffer_append(&dataset, between, sizeof between);
+        text_put(&dataset, 0x00400009, "SH", "B");
+        buffer_append(&dataset, end, sizeof end);
+    }
+    assert_int_equal(run(&dataset), STATUS_OK);
+    assert_string_equal(extract_text_of(&extract, 0x00100020), "LAST");
+    assert_string_equal(extract_text_of(&extract, 0x00080020), "");
+    assert_string_equal(extract_text_of(&extract, 0x00400009), "NEW"); /* of items the first */
+    assert_non_null(strstr(buffer_text(&extract.fragments[LEVEL_STUDY]), "[\"LAST\"]"));
+    assert_null(strstr(buffer_text(&extract.fragments[LEVEL_STUDY]), "FIRST"));
+}
+
 static void test_bad_values_are_left_out(void **state)
 {
     (void)state;
@@ -137,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_fragments_and_values, teardown),
         cmocka_unit_test_teardown(test_nested_keys, teardown),
+        cmocka_unit_test_teardown(test_of_doubled_tags_the_last_counts, teardown),
         cmocka_unit_test_teardown(test_bad_values_are_left_out, teardown),
         cmocka_unit_test_teardown(test_long_values, teardown),
         cmocka_unit_test_teardown(test_fragments_are_bounded, teardown),
