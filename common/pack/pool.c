@@ -84,22 +84,33 @@ static status_t remove_all_unborn(const char *data_folder)
     return STATUS_OK;
 }
 
+static status_t take_over_all(const take_over_t *task)
+{
+    pack_store_t *store = NULL;
+    TRY(pack_store_open(task->data_folder, &store));
+    status_t status = pack_store_list(store, false, take_over, (void *)task);
+    pack_store_close(&store);
+    return status;
+}
+
 status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
                         void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
                         void *context)
 {
     TRY(pack_folder_make(data_folder, PACK_FOLDER_OPEN));
     TRY(remove_all_unborn(data_folder));
-    take_over_t task = {data_folder, taken_over, context};
-    pack_store_t *store = NULL;
-    TRY(pack_store_open(data_folder, &store));
-    status_t status = pack_store_list(store, false, take_over, &task);
-    pack_store_close(&store);
-    TRY(status);
+    TRY(take_over_all(&(take_over_t){data_folder, taken_over, context}));
     pack_pool_t *pool = memory_allocate(sizeof *pool);
     pool->data_folder = memory_copy_text(data_folder);
     *out_pool = pool;
     return STATUS_OK;
+}
+
+status_t pack_pool_sweep(pack_pool_t *pool,
+                         void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
+                         void *context)
+{
+    return take_over_all(&(take_over_t){pool->data_folder, taken_over, context});
 }
 
 /* ---- leases ------------------------------------------------------------------------------------ */
@@ -138,7 +149,7 @@ void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **wr
     uint64_t quarantined = 0;
     pack_writer_abort(*writer); /* refused when no record is in progress: then there is no need */
     if (pack_writer_refresh(pool->data_folder, *writer, &quarantined) != STATUS_OK) {
-        pack_writer_close(writer);
+        pack_writer_seal(pool->data_folder, writer); /* of a dead one: removed if it is empty */
         return;
     }
     if (pack_writer_is_full(*writer) || quarantined > 0) {
@@ -150,6 +161,25 @@ void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **wr
     pool->waiting[pool->count++] =
         (waiting_t){*writer, memory_copy_text(address), clock_monotonic_ms()};
     *writer = NULL;
+}
+
+void pack_pool_discard(pack_pool_t *pool, pack_writer_t **writer)
+{
+    bool is_known = pack_writer_refresh(pool->data_folder, *writer, NULL) == STATUS_OK;
+    if (is_known && pack_writer_durable_offset(*writer) > PACK_BLOCK_SIZE)
+        pack_writer_close(writer);
+    else
+        pack_writer_seal(pool->data_folder, writer);
+}
+
+void pack_pool_visit(const pack_pool_t *pool,
+                     void (*visit)(void *context, const ulid_t *pack, uint64_t durable),
+                     void *context)
+{
+    for (size_t i = 0; i < pool->count; i++) {
+        ulid_t pack = pack_writer_pack(pool->waiting[i].writer);
+        visit(context, &pack, pack_writer_durable_offset(pool->waiting[i].writer));
+    }
 }
 
 void pack_pool_tick(pack_pool_t *pool)

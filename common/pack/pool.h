@@ -25,9 +25,25 @@ status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t *
 /*
  * Gives back: what another process has written through the descriptor meanwhile is recovered, a
  * record in progress is cut off. Seals a full pack, and one in which damage was found; closes a
- * dead one, which the next start recovers. *writer becomes NULL.
+ * dead one, which is to be taken over, unless it is empty. *writer becomes NULL.
  */
 void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer);
+
+/*
+ * Gives back a pack of which a write or a sync has failed: it is not written to again. An empty
+ * one is removed, another stays in open/ without its lock, to be taken over. *writer becomes NULL.
+ */
+void pack_pool_discard(pack_pool_t *pool, pack_writer_t **writer);
+
+/* Calls visit for each pack that waits for a lease, with its durable end. */
+void pack_pool_visit(const pack_pool_t *pool,
+                     void (*visit)(void *context, const ulid_t *pack, uint64_t durable),
+                     void *context);
+
+/* Takes over what has been left in open/ since pack_pool_open, as that does. */
+status_t pack_pool_sweep(pack_pool_t *pool,
+                         void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
+                         void *context);
 
 /* Seals what has been idle for PACK_SEAL_IDLE_MS; call it every minute or so. */
 void pack_pool_tick(pack_pool_t *pool);

@@ -80,7 +80,8 @@ void pack_writer_close(pack_writer_t **writer);
 
 /*
  * Seals: renames into packs/YYYY/MM/DD/ (UTC day of the ULID's time), syncs file, both folders and
- * each newly made parent; closes the writer. An empty pack (no record) is unlinked instead.
+ * each newly made parent; closes the writer. An empty pack (no record) is unlinked instead. A dead
+ * writer's pack is not sealed.
  */
 status_t pack_writer_seal(const char *data_folder, pack_writer_t **writer);
 

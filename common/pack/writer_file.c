@@ -209,13 +209,16 @@ static status_t remove_empty(const char *data_folder, const ulid_t *pack)
 
 static status_t seal(const char *data_folder, pack_writer_t *writer)
 {
+    uint64_t size;
     if (writer->state == WRITER_RECORD)
         TRY(pack_writer_abort(writer));
+    /* The size decides, since a dead writer may not know what others have put there. */
+    if (writer->durable == PACK_BLOCK_SIZE && pack_file_size(writer->fd, &size) == STATUS_OK &&
+        size == PACK_BLOCK_SIZE)
+        return remove_empty(data_folder, &writer->identity.pack);
     if (writer->state == WRITER_DEAD)
         return fail(STATUS_UNAVAILABLE, "pack %s: an earlier write failed",
                     writer->identity.pack.text);
-    if (writer->durable == PACK_BLOCK_SIZE)
-        return remove_empty(data_folder, &writer->identity.pack);
     TRY(pack_file_sync(writer->fd));
     return move_to_sealed(data_folder, &writer->identity.pack);
 }

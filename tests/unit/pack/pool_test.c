@@ -144,6 +144,46 @@ static void many_addresses_do_not_keep_many_packs_open(void **state)
     pack_pool_close(&pool);
 }
 
+/* A write has failed in the process that had the pack: nobody writes to it again; what it holds is
+ * taken over, an empty one leaves nothing. */
+static void a_failed_pack_is_not_leased_again(void **state)
+{
+    (void)state;
+    pack_pool_t *pool;
+    pack_writer_t *full, *empty, *next;
+    told_t told = {0};
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    assert_ok(pack_pool_lease(pool, "a", &full));
+    assert_ok(pack_pool_lease(pool, "a", &empty));
+    pack_record_t record = put_record(full, 100, 1, 100);
+    ulid_t empty_pack = pack_writer_pack(empty);
+    pack_pool_discard(pool, &full);
+    pack_pool_discard(pool, &empty);
+    assert_null(full);
+    assert_null(empty);
+    AUTO_FREE char *empty_path = pack_path_open(data_folder, &empty_pack);
+    AUTO_FREE char *open_path = pack_path_open(data_folder, &record.pack);
+    assert_int_not_equal(access(empty_path, F_OK), 0);
+    assert_int_equal(access(open_path, F_OK), 0);
+
+    assert_ok(pack_pool_lease(pool, "a", &next));
+    assert_string_not_equal(pack_writer_pack(next).text, record.pack.text);
+    put_record(next, 100, 2, 100);
+    assert_ok(pack_pool_sweep(pool, remember, &told)); /* not that one: it is held */
+    assert_int_equal(told.packs, 1);
+    assert_int_equal(told.alarms, 0);
+    assert_string_equal(told.pack.text, record.pack.text);
+    assert_int_equal(told.durable, record.next_offset);
+    AUTO_FREE char *sealed = pack_path_sealed(data_folder, &record.pack);
+    assert_int_equal(access(sealed, F_OK), 0);
+
+    told = (told_t){0};
+    pack_pool_return(pool, "a", &next);
+    pack_pool_visit(pool, remember, &told);
+    assert_int_equal(told.packs, 1);
+    pack_pool_close(&pool);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_data_folder, remove_data_folder)
 
 int main(void)
@@ -152,6 +192,7 @@ int main(void)
         TEST(a_series_stays_together),
         TEST(a_lease_comes_back_with_what_a_child_wrote),
         TEST(takes_over_what_the_dead_left),
+        TEST(a_failed_pack_is_not_leased_again),
         TEST(many_addresses_do_not_keep_many_packs_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
