@@ -51,6 +51,7 @@ status_t index_open(const index_config_t *config, index_t **out_index);
 void index_close(index_t **index);
 bool index_lock(index_t *index, int64_t deadline_ms); /* false: the writer is busy until then */
 void index_unlock(index_t *index);
+void index_taken_over(void *index, const ulid_t *pack, uint64_t durable); /* for pack_pool_* */
 void index_yield(index_t *index); /* in a replay: lets waiting messages in between */
 
 /* ingest.c: reads a pack from its committed offset up to limit. */
@@ -60,6 +61,7 @@ status_t ingest_outcomes(index_t *index, const ulid_t *pack, uint64_t from, uint
 
 /* recover.c: finds what no message told of. */
 void recover_announce(index_t *index, const ulid_t *pack, uint64_t durable);
+status_t recover_remember(index_t *index); /* before rows go: what was committed is durable */
 status_t recover_scan(index_t *index, bool sealed_too);
 status_t recover_start(index_t *index); /* the thread that reads all packs */
 

@@ -24,6 +24,8 @@ static status_t clear(index_t *index)
 
 static status_t begin(index_t *index)
 {
+    /* Packs whose writers live are read again as far as they were, with no word from the writers. */
+    TRY(recover_remember(index));
     TRY(database_begin(index->writer));
     status_t status = clear(index);
     if (status == STATUS_OK)

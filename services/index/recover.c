@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "log/log.h"
+#include "service/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,10 @@
  * Finds what no message told of: the gap between the committed offset and what is durable, at every
  * start in all packs, every second in those that are open or were when last seen.
  */
+static metric_t unreadable_total =
+    METRIC_COUNTER("zpacs_index_packs_unreadable_total",
+                   "Packs met that are damaged at the beginning or the end.");
+
 typedef struct {
     ulid_t pack;
     uint64_t size;
@@ -53,6 +58,21 @@ void recover_announce(index_t *index, const ulid_t *pack, uint64_t durable)
         known->durable = durable > known->durable ? durable : known->durable;
     else if (index->announced_count < ANNOUNCED_MAX)
         index->announced[index->announced_count++] = (announced_t){*pack, durable};
+}
+
+status_t recover_remember(index_t *index)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(index->writer, "SELECT pack, committed_offset FROM packs WHERE sealed = 0",
+                         &find));
+    for (bool row = true;;) {
+        TRY(statement_step(find, &row));
+        if (!row)
+            return STATUS_OK;
+        ulid_t pack = {0};
+        memcpy(pack.text, statement_text(find, 0), ULID_LENGTH);
+        recover_announce(index, &pack, (uint64_t)statement_int64(find, 1));
+    }
 }
 
 static void announced_forget(index_t *index, const ulid_t *pack)
@@ -112,6 +132,17 @@ static status_t pack_finish(index_t *index, const ulid_t *pack, uint64_t committ
     return statement_run(upsert);
 }
 
+/* A sealed pack ends with its last record: anything else is damage, which nothing else may tell. */
+static void end_check(const listed_t *listed, uint64_t reached)
+{
+    if (reached == listed->size)
+        return;
+    metric_add(&unreadable_total, 1);
+    log_error(reached < listed->size ? "pack.damaged" : "pack.offset_beyond_end",
+              LOG_TEXT("pack", listed->pack.text), LOG_NUMBER("offset", reached),
+              LOG_NUMBER("size_bytes", listed->size));
+}
+
 static status_t pack_catch_up(index_t *index, const listed_t *listed)
 {
     uint64_t committed = 0, reached = 0;
@@ -131,9 +162,10 @@ static status_t pack_catch_up(index_t *index, const listed_t *listed)
     /* What was announced and is not there will not be asked for every second. */
     if (listed->is_open && reached < limit)
         announced_forget(index, &listed->pack);
-    if (!listed->is_open && !atomic_load(&index->stopping))
-        return pack_finish(index, &listed->pack, reached);
-    return STATUS_OK;
+    if (listed->is_open || atomic_load(&index->stopping))
+        return STATUS_OK;
+    end_check(listed, reached);
+    return pack_finish(index, &listed->pack, reached);
 }
 
 /* Packs that were open when last seen and are not now: sealed since. */
@@ -160,14 +192,28 @@ static status_t listing_add_closed(index_t *index, listing_t *listing)
     }
 }
 
-/* Between packs, and between the transactions of one, messages are answered. */
+/*
+ * Between packs, and between the transactions of one, messages are answered. A pack that cannot be
+ * read keeps none of the others: a damaged one is an alarm at each look, any other failure (of the
+ * disk, of the database) is the scan's, which will be made again.
+ */
 static status_t listing_read(index_t *index, const listing_t *listing)
 {
+    status_t worst = STATUS_OK;
+    AUTO_FREE char *detail = NULL;
     for (size_t i = 0; i < listing->count && !atomic_load(&index->stopping); i++) {
-        TRY(pack_catch_up(index, &listing->packs[i]));
+        status_t status = pack_catch_up(index, &listing->packs[i]);
+        if (status == STATUS_INVALID) {
+            metric_add(&unreadable_total, 1);
+            log_error("pack.unreadable", LOG_TEXT("pack", listing->packs[i].pack.text),
+                      LOG_TEXT("reason", fail_detail()));
+        } else if (status != STATUS_OK && status != STATUS_NOT_FOUND && worst == STATUS_OK) {
+            worst = status;
+            detail = memory_format("pack %s: %s", listing->packs[i].pack.text, fail_detail());
+        }
         index_yield(index);
     }
-    return STATUS_OK;
+    return worst == STATUS_OK ? STATUS_OK : fail(worst, "%s", detail);
 }
 
 status_t recover_scan(index_t *index, bool sealed_too)

@@ -65,6 +65,8 @@ static status_t appended(index_t *index, const Index__PackAppended *request,
     if (status != STATUS_OK || reply->committed_offset < durable)
         recover_announce(index, &pack, durable);
     TRY(status);
+    if (reply->committed_offset < durable && atomic_load(&index->stopping))
+        return fail(STATUS_UNAVAILABLE, "the index is stopping"); /* to be told again */
     if (request->outcomes_from)
         return ingest_outcomes(index, &pack, request->outcomes_from, reply->committed_offset,
                                reply);
@@ -210,6 +212,7 @@ static status_t idle_work(index_t *index, int64_t now_ms)
     if (now_ms >= index->next_pool_tick_ms) {
         index->next_pool_tick_ms = now_ms + POOL_TICK_MS;
         pack_pool_tick(index->pool);
+        TRY(pack_pool_sweep(index->pool, index_taken_over, index));
     }
     if (atomic_load(&index->replay_runs)) /* that thread reads all packs */
         return STATUS_OK;

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "index/schema.h"
 #include "log/log.h"
+#include "service/metrics.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+static metric_t unrecovered_total =
+    METRIC_COUNTER("zpacs_index_unrecovered_total", "Packs that could not be recovered.");
 
 bool index_lock(index_t *index, int64_t deadline_ms)
 {
@@ -123,8 +127,15 @@ static status_t attempts_start(index_t *index)
 
 /* ---- start and stop ---------------------------------------------------------------------------- */
 
-static void taken_over(void *context, const ulid_t *pack, uint64_t durable)
+void index_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 {
+    if (durable == 0) {
+        log_error("pack.unrecovered", LOG_TEXT("pack", pack->text),
+                  LOG_TEXT("detail", fail_detail()));
+        metric_add(&unrecovered_total, 1);
+        return;
+    }
+    log_info("pack.taken_over", LOG_TEXT("pack", pack->text), LOG_NUMBER("durable", durable));
     recover_announce(context, pack, durable);
 }
 
@@ -139,7 +150,7 @@ static status_t start(index_t *index)
     index->rows.store = index->store;
     TRY(attempts_start(index));
     TRY(rebuild_prepare(index));
-    TRY(pack_pool_open(data, &index->pool, taken_over, index));
+    TRY(pack_pool_open(data, &index->pool, index_taken_over, index));
     atomic_store(&index->database_ok, true);
     atomic_store(&index->lane_alive_ms, clock_monotonic_ms());
     return recover_start(index);

@@ -267,6 +267,42 @@ static void test_open_pack(void **state)
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
 }
 
+/* A rebuild while a writer holds its pack: nothing that was there may be missing behind it. */
+static void test_rebuild_with_a_living_writer(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    uint64_t committed = 0;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    (void)sample_write(writer, &first);
+    ulid_t pack = pack_writer_pack(writer);
+    uint64_t durable = pack_writer_durable_offset(writer);
+    (void)sample_write(writer, &second); /* not announced yet */
+    assert_int_equal(ingest_pack(bench->index, &pack, durable, &committed), STATUS_OK);
+    rebuild(bench);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
+    pack_writer_close(&writer);
+}
+
+/* One pack that cannot be read keeps none of the others out, and no rebuild from its end. */
+static void test_unreadable_pack_keeps_no_other(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *bad = NULL, *good = NULL;
+    uint8_t zeros[PACK_BLOCK_SIZE] = {0};
+    assert_int_equal(pack_writer_create(bench->folder, &bad), STATUS_OK);
+    (void)sample_write(bad, &first);
+    assert_int_equal(pwrite(pack_writer_fd(bad), zeros, sizeof zeros, 0), sizeof zeros);
+    assert_int_equal(pack_writer_seal(bench->folder, &bad), STATUS_OK);
+    usleep(2000); /* another millisecond in its ULID: read behind the other */
+    assert_int_equal(pack_writer_create(bench->folder, &good), STATUS_OK);
+    (void)sample_write(good, &second);
+    assert_int_equal(pack_writer_seal(bench->folder, &good), STATUS_OK);
+    rebuild(bench);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
+    assert_int_equal(recover_scan(bench->index, true), STATUS_OK);
+}
+
 /* Messages lost, the index off: at the next start everything is found. */
 static void test_start_finds_all(void **state)
 {
@@ -430,6 +466,8 @@ int main(void)
         TEST(test_copy_takes_over),
         TEST(test_resolve),
         TEST(test_open_pack),
+        TEST(test_rebuild_with_a_living_writer),
+        TEST(test_unreadable_pack_keeps_no_other),
         TEST(test_start_finds_all),
         TEST(test_damaged_record_is_left_out),
         TEST(test_poison),
