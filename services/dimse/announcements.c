@@ -74,10 +74,15 @@ static void take_reply(announcements_t *announcements, uint64_t request_id, stat
         if (!row->under_way || row->request_id != request_id)
             continue;
         row->under_way = false;
-        if (status != STATUS_OK)
+        if (status == STATUS_NOT_FOUND || status == STATUS_INVALID) {
+            log_error("pack.not_taken", LOG_TEXT("pack", row->pack.text),
+                      LOG_TEXT("status", status_name(status)), LOG_TEXT("detail", fail_detail()));
+            *row = announcements->rows[--announcements->count]; /* asking again changes nothing */
+        } else if (status != STATUS_OK) {
             row->not_before_ms = clock_monotonic_ms() + RETRY_MS;
-        else if (row->newest == row->told)
+        } else if (row->newest == row->told) {
             *row = announcements->rows[--announcements->count];
+        }
         return;
     }
 }

@@ -24,6 +24,7 @@ typedef enum {
     CHANNEL_WANT_PACK,     /* the first pack, or another one because the last is full */
     CHANNEL_APPENDED,      /* the pack is durable up to offset; bytes came with this instance */
     CHANNEL_STORE_REFUSED, /* number is the status of the answer, text says why */
+    CHANNEL_PACK_FAILED,   /* a write or sync of the pack has failed: text says why */
     CHANNEL_ENDED,         /* the last words: text says why */
     /* courier → child */
     CHANNEL_PACK,    /* with the pack's descriptor */

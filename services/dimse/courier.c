@@ -26,6 +26,7 @@ enum {
     IDLE_MS = 1000,
     RETRY_MS = 100, /* while something is to be told */
     POOL_TICK_MS = 30 * 1000,
+    TELL_ALL_MS = 5 * 1000,  /* an index that lost its rows must hear of packs that are at rest */
     STOP_CHILDREN_MS = 1500, /* to end by themselves */
     STOP_KILLED_MS = 1000,
     STOP_TELL_MS = 500
@@ -42,6 +43,7 @@ typedef struct lease {
     uint64_t stored, refused, bytes;
     int64_t began_ms;
     bool was_accepted, was_refused;
+    bool pack_failed; /* a write or sync of its pack: nobody gets that pack again */
     char end[sizeof((channel_message_t *)0)->text];
 } lease_t;
 
@@ -59,7 +61,7 @@ struct courier {
     lease_t *arrivals; /* under the lock: adopted, not yet seen by the thread */
     atomic_bool drain, stop, zygote_gone;
     bool told_drain;
-    int64_t next_pool_tick_ms, next_open_ms;
+    int64_t next_pool_tick_ms, next_tell_all_ms, next_open_ms;
 };
 
 static metric_t accepted =
@@ -78,10 +80,13 @@ static metric_t untold =
 static metric_t alarms = METRIC_COUNTER("zpacs_pack_alarms_total",
                                         "Packs that could not be recovered, or false offsets.");
 
+static metric_t failed_packs = METRIC_COUNTER(
+    "zpacs_packs_failed_total", "Packs given up because a write or a sync of them has failed.");
+
 static void register_metrics(void)
 {
-    metric_t *all[] = {&accepted,     &active,        &died,   &stored,
-                       &stored_bytes, &store_refused, &untold, &alarms};
+    metric_t *all[] = {&accepted,      &active, &died,   &stored,      &stored_bytes,
+                       &store_refused, &untold, &alarms, &failed_packs};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         metric_register(all[i]);
     refusal_register();
@@ -116,7 +121,22 @@ static void take_back(courier_t *courier, lease_t *lease)
                   LOG_NUMBER("quarantined", quarantined),
                   LOG_TEXT("detail", status == STATUS_OK ? "" : fail_detail()));
     }
-    pack_pool_return(courier->pool, lease->peer, &lease->writer);
+    if (lease->pack_failed)
+        pack_pool_discard(courier->pool, &lease->writer);
+    else
+        pack_pool_return(courier->pool, lease->peer, &lease->writer);
+    lease->pack_failed = false;
+}
+
+static void take_pack_failed(lease_t *lease, const channel_message_t *message)
+{
+    if (!lease->writer)
+        return;
+    lease->pack_failed = true;
+    metric_add(&failed_packs, 1);
+    log_error("pack.failed", LOG_TEXT("pack", pack_writer_pack(lease->writer).text),
+              LOG_TEXT("association", lease->self.association.text),
+              LOG_TEXT("detail", message->text));
 }
 
 static void give_pack(courier_t *courier, lease_t *lease)
@@ -198,6 +218,9 @@ static void take_message(courier_t *courier, lease_t *lease, const channel_messa
         break;
     case CHANNEL_STORE_REFUSED:
         take_store_refused(lease, message);
+        break;
+    case CHANNEL_PACK_FAILED:
+        take_pack_failed(lease, message);
         break;
     case CHANNEL_ENDED:
         memcpy(lease->end, message->text, sizeof lease->end);
@@ -351,9 +374,35 @@ static void open_client(courier_t *courier)
     epoll_ctl(courier->epoll, EPOLL_CTL_ADD, index_client_fd(courier->client), &event);
 }
 
+static void tell_waiting(void *context, const ulid_t *pack, uint64_t durable)
+{
+    courier_t *courier = context;
+    if (durable > PACK_BLOCK_SIZE)
+        announcements_put(courier->announcements, pack, durable);
+}
+
+/*
+ * A doorbell that was answered once may have to ring again: the database may have been dropped or
+ * restored since, and a pack that is held is read only up to what its holder says.
+ */
+static void tell_all(courier_t *courier)
+{
+    if (clock_monotonic_ms() < courier->next_tell_all_ms)
+        return;
+    courier->next_tell_all_ms = clock_monotonic_ms() + TELL_ALL_MS;
+    for (const lease_t *lease = courier->leases; lease; lease = lease->next) {
+        if (!lease->writer)
+            continue;
+        ulid_t pack = pack_writer_pack(lease->writer);
+        tell_waiting(courier, &pack, lease->announced);
+    }
+    pack_pool_visit(courier->pool, tell_waiting, courier);
+}
+
 static void tell_index(courier_t *courier)
 {
     open_client(courier);
+    tell_all(courier);
     if (courier->client)
         announcements_exchange(courier->announcements, courier->client);
     metric_set(&untold, (int64_t)announcements_count(courier->announcements));
@@ -410,6 +459,12 @@ static status_t watch(courier_t *courier, int fd, void *source)
 static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 {
     courier_t *courier = context;
+    if (durable == 0) {
+        metric_add(&alarms, 1);
+        log_error("pack.unrecovered", LOG_TEXT("pack", pack->text),
+                  LOG_TEXT("detail", fail_detail()));
+        return;
+    }
     log_info("pack.taken_over", LOG_TEXT("pack", pack->text), LOG_NUMBER("durable", durable));
     announcements_put(courier->announcements, pack, durable);
 }

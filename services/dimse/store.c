@@ -199,6 +199,8 @@ status_t store_run(child_t *child, const request_t *request)
     status_t received = receive(&store);
     if (store.in_record && pack_writer_abort(child->writer) != STATUS_OK)
         store.ends = true;
+    if (store.ends) /* before the answer: whoever comes next must not get this pack */
+        child_tell(child, CHANNEL_PACK_FAILED, 0, store.comment);
     TRY(received);
     TRY(child_answer(child, request, store.status, store.offending, store.comment));
     if (!store.status)
