@@ -49,14 +49,14 @@ void store_confirm(store_t *store, bool last)
     uint64_t from = store->confirmed_offset;
     while (from < durable) {
         uint64_t committed = 0;
-        if (!ask(store, from, deadline_ms, &committed)) {
+        /* It commits in batches; one that does not get on will not for being asked at once. */
+        if (!ask(store, from, deadline_ms, &committed) || committed <= from) {
             ulid_t pack = pack_writer_pack(store->writer);
             store_tell_later(&pack, durable);
             store->index_silent = true;
             break;
         }
-        if (committed > from)
-            from = committed; /* it commits in batches: on with the rest */
+        from = committed;
     }
     store->confirmed_offset = durable;
     store->confirmed_count = store->count;

@@ -13,6 +13,7 @@ enum {
     TELL_TIMEOUT_MS = 500,
     TELL_BUDGET_MS = 300, /* of one tick: the main loop has other duties */
     TICKS_BETWEEN_SEALS = 60,
+    TICKS_BETWEEN_TELLING = 5, /* an index that lost its rows must hear of packs at rest */
     UNTOLD_MAX = 1024, /* more: the index finds them at its next start, once they are sealed */
 };
 
@@ -63,7 +64,7 @@ static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 {
     (void)context;
     if (durable == 0) {
-        log_error("pack.not_recovered", LOG_TEXT("pack", pack->text),
+        log_error("pack.unrecovered", LOG_TEXT("pack", pack->text),
                   LOG_TEXT("detail", fail_detail()));
         return;
     }
@@ -100,8 +101,26 @@ static void tell_untold(dicomweb_t *dicomweb)
     }
 }
 
+static void tell_waiting(void *context, const ulid_t *pack, uint64_t durable)
+{
+    (void)context;
+    if (durable > PACK_BLOCK_SIZE)
+        store_tell_later(pack, durable);
+}
+
+/* Also what was answered once: the index reads a pack that we hold only up to what we say, and may
+ * have lost its rows since. */
+static void tell_all_later(dicomweb_t *dicomweb)
+{
+    pthread_mutex_lock(&dicomweb->packs.lock);
+    pack_pool_visit(dicomweb->packs.pool, tell_waiting, NULL);
+    pthread_mutex_unlock(&dicomweb->packs.lock);
+}
+
 void dicomweb_packs_tick(dicomweb_t *dicomweb)
 {
+    if (ticks % TICKS_BETWEEN_TELLING == 0)
+        tell_all_later(dicomweb);
     tell_untold(dicomweb);
     if (++ticks % TICKS_BETWEEN_SEALS != 0)
         return;
@@ -127,6 +146,8 @@ void store_return(dicomweb_t *dicomweb, pack_writer_t **writer)
 {
     if (!*writer)
         return;
+    if (pack_writer_is_dead(*writer))
+        log_error("pack.failed", LOG_TEXT("pack", pack_writer_pack(*writer).text));
     pthread_mutex_lock(&dicomweb->packs.lock);
     pack_pool_return(dicomweb->packs.pool, LEASE_ADDRESS, writer);
     pthread_mutex_unlock(&dicomweb->packs.lock);
