@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "log/log.h"
+#include "service/metrics.h"
 
 #include <string.h>
 
@@ -29,6 +30,9 @@ static struct {
 } untold[UNTOLD_MAX];
 static size_t untold_count;
 static unsigned ticks; /* of the main thread alone */
+
+static metric_t failed_packs = METRIC_COUNTER(
+    "zpacs_packs_failed_total", "Packs given up because a write or a sync of them has failed.");
 
 void store_tell_later(const ulid_t *pack, uint64_t durable)
 {
@@ -146,8 +150,10 @@ void store_return(dicomweb_t *dicomweb, pack_writer_t **writer)
 {
     if (!*writer)
         return;
-    if (pack_writer_is_dead(*writer))
+    if (pack_writer_is_dead(*writer)) {
+        metric_add(&failed_packs, 1);
         log_error("pack.failed", LOG_TEXT("pack", pack_writer_pack(*writer).text));
+    }
     pthread_mutex_lock(&dicomweb->packs.lock);
     pack_pool_return(dicomweb->packs.pool, LEASE_ADDRESS, writer);
     pthread_mutex_unlock(&dicomweb->packs.lock);
