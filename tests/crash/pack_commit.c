@@ -1,5 +1,5 @@
 /*
- * What the enumeration of the commit path runs.                 tests/integration/test_pack_commit.py
+ * What the enumeration of the commit path runs.                 tests/crash/test_pack_commit.py
  *
  *     pack_commit run DATA LEDGER   stores instances as an association would: two addresses, all
  *                                   sizes, an aborted one, a roll-over, sealing. Writes into LEDGER,
