@@ -17,6 +17,7 @@ enum {
     LISTEN_BACKLOG = 511,
     MESSAGE_MAX = 200,
     THREADS_MAX = 1024,
+    LINGER_MS = 5 * 1000,
 };
 
 struct http_server {
@@ -224,6 +225,20 @@ static void end_thread(const struct mg_context *civetweb, int kind, void *output
     free(output);
 }
 
+/*
+ * The peer is still sending what the handler did not read: closing now would reset the connection
+ * and take the answer with it (nginx then says 502), so it is read over for a while.  RFC 9112 9.6
+ */
+static void linger(http_request_t *request)
+{
+    int64_t end_ms = clock_monotonic_ms() + LINGER_MS;
+    if (request->broken || !request->close || request->expects_continue)
+        return;
+    while (clock_monotonic_ms() < end_ms &&
+           http_read(request, request->output, HTTP_OUTPUT_SIZE) > 0)
+        continue;
+}
+
 static int begin_request(struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
@@ -246,6 +261,7 @@ static int begin_request(struct mg_connection *connection)
         http_abort(request);
     if (request->broken || request->close)
         mg_disable_connection_keep_alive(connection);
+    linger(request);
 
     int status = request->status;
     if (server->options.finished)

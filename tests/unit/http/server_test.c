@@ -408,6 +408,23 @@ static void keeps_the_connection(void **state)
     assert_null(strstr(text, "HTTP/1.1 503 "));
 }
 
+/* The peer sends on after the answer, as nginx does: it must still get it, not a reset. */
+static void an_early_answer_arrives(void **state)
+{
+    (void)state;
+    enum { BODY = 20 * 1000 * 1000 };
+    static uint8_t body[BODY];
+    static const char head[] =
+        "POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n";
+    AUTO_BUFFER answer = {0};
+    int fd = connect_server();
+    send_all(fd, head, sizeof head - 1);
+    send_all(fd, body, sizeof body);
+    read_to_end(fd, &answer);
+    close(fd);
+    assert_non_null(strstr(buffer_text(&answer), "HTTP/1.1 409 "));
+}
+
 static void closes_rather_than_reading_gigabytes(void **state)
 {
     (void)state;
@@ -532,6 +549,7 @@ int main(void)
         cmocka_unit_test(cuts_an_unfinished_answer),
         cmocka_unit_test(head_is_get_without_body),
         cmocka_unit_test(keeps_the_connection),
+        cmocka_unit_test(an_early_answer_arrives),
         cmocka_unit_test(closes_rather_than_reading_gigabytes),
         cmocka_unit_test(drains),
         cmocka_unit_test(refuses_what_is_too_long),
