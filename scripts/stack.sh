@@ -186,6 +186,8 @@ healthy() { # NAME
 }
 
 # supervisord gets the lock as descriptor 3: it keeps it as long as it lives, its children do not.
+# Its words about a log that cannot be written must go somewhere even when the disk is full, or it
+# dies of them: tee goes on without its file.
 stack_start() {
     local -a ports=()
     if [ "$DICOM_PORT" -lt 1024 ] || [ "$PORT" -lt 1024 ]; then
@@ -201,7 +203,7 @@ stack_start() {
         ZPACS_DICOMWEB_ADDRESS="127.0.0.1:$PORT_DICOMWEB" ZPACS_STOW_ADDRESS="127.0.0.1:$PORT_STOW" \
         ZPACS_GATE_SECRET_FILE="$RUN/gate" \
         ${ZPACS_LOG_LEVEL:+ZPACS_LOG_LEVEL="$ZPACS_LOG_LEVEL"} \
-        setsid "${user[@]}" sh -c 'exec "$@" </dev/null >"$0" 2>&1' "$LOGS/supervisord.out" \
+        setsid "${user[@]}" bash -c 'exec "$@" </dev/null > >(exec tee -p "$0" >/dev/null 2>&1 3<&-) 2>&1' "$LOGS/supervisord.out" \
         /usr/bin/supervisord -c "$RUN/supervisord.conf" &
     SUPERVISORD=$!
 }
