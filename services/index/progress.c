@@ -20,8 +20,12 @@ status_t progress_open(const char *path, progress_t *out_progress, ulid_t *out_p
                        uint64_t *out_offset)
 {
     AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, sizeof(struct progress_page)))
+    if (fd < 0)
         return fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+    /* With its block: to write to a mapped hole on a full disk is a SIGBUS. */
+    int error = posix_fallocate(fd, 0, sizeof(struct progress_page));
+    if (error)
+        return fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(error));
     struct progress_page *page =
         mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)

@@ -1,0 +1,133 @@
+"""A full disk: senders are told so, nothing half is kept, reading goes on, and it heals by itself.
+
+The data folder lies on a small file system of its own, so this needs root.
+"""
+import os
+import subprocess
+
+import pytest
+import requests
+from dimse_client import IMPLICIT, Association, Ended, dataset
+from pydicom.uid import generate_uid
+from stack import Stack, wait_until
+from test_archive import dataset_of
+from test_kill import CT, JSON, part10
+
+SIZE_MB = 48
+IMAGE = 2_000_000
+
+
+@pytest.fixture
+def small_stack():
+    stack = Stack()
+    stack.data.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "zpacs-test", str(stack.data)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        stack.destroy()
+        pytest.skip("a file system of its own needs root")
+    try:
+        yield stack.up()
+    finally:
+        try:
+            stack.down()
+        finally:
+            subprocess.run(["umount", "--lazy", str(stack.data)], check=True)
+            stack.destroy()
+
+
+class Image:
+    def __init__(self):
+        self.study, self.series, self.instance = generate_uid(), generate_uid(), generate_uid()
+        self.data = dataset(CT, self.instance, self.study, self.series, pixels=os.urandom(IMAGE))
+
+    def store(self, stack):
+        with Association(stack.dicom_port, [(CT, [IMPLICIT])]) as association:
+            return association.store(CT, self.instance, self.data).status
+
+    def stow(self, stack):
+        body = b"\r\n--B\r\nContent-Type: application/dicom\r\n\r\n" + part10(self.data, self.instance) + b"\r\n--B--\r\n"
+        with stack.session() as session:
+            return session.post(stack.web + "/studies", data=body, timeout=30, headers={
+                "Accept": JSON, "Content-Type": 'multipart/related; type="application/dicom"; boundary=B'})
+
+    def is_there(self, stack):
+        url = f"{stack.web}/studies/{self.study}/series/{self.series}/instances/{self.instance}"
+        with stack.session() as session:
+            answer = session.get(url, timeout=20, headers={"Accept": "application/dicom; transfer-syntax=*"})
+        assert answer.status_code in (200, 404), answer.text
+        return answer.status_code == 200 and dataset_of(answer.content) == self.data
+
+
+def fill(stack, kept_kb):
+    """Takes all room but that; returns the file to be removed."""
+    path = stack.data / "filler"
+    free = os.statvfs(stack.data)
+    left = free.f_bavail * free.f_frsize - kept_kb * 1024
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while left > 0:
+                left -= file.write(b"x" * min(left, 1 << 20))
+        except OSError:
+            pass  # somebody else took some: full it is
+    return path
+
+
+def pack_bytes(stack):
+    return sum(pack.stat().st_size for pack in (stack.data / "packs").rglob("*.pack"))
+
+
+@pytest.mark.parametrize("kept_kb", [700, 0], ids=["no-room-for-the-image", "no-room-at-all"])
+def test_full_disk(small_stack, kept_kb):
+    stack = small_stack
+    before = [Image(), Image()]
+    assert before[0].store(stack) == 0
+    assert before[1].stow(stack).status_code == 200
+    wait_until(lambda: all(image.is_there(stack) for image in before))
+    pids = {name: stack.pid(name) for name in ("index", "dimse", "dicomweb")}
+    size = pack_bytes(stack)
+
+    filler = fill(stack, kept_kb)
+    refused = [Image() for _ in range(6)]
+    for image in refused[:3]:
+        assert image.store(stack) == 0xA700
+    for image in refused[3:]:
+        answer = image.stow(stack)
+        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+    assert pack_bytes(stack) <= size + 8192, "what was refused has left bytes behind"
+    assert all(image.is_there(stack) for image in before), "reading goes on"
+    assert not any(image.is_there(stack) for image in refused)
+    with stack.session() as session:
+        found = session.get(f"{stack.web}/instances?limit=100", headers={"Accept": JSON}, timeout=10).json()
+    assert len(found) == len(before)
+
+    filler.unlink()
+    for image in refused[:3]:
+        assert image.store(stack) == 0
+    for image in refused[3:]:
+        assert image.stow(stack).status_code == 200
+    wait_until(lambda: all(image.is_there(stack) for image in before + refused))
+    assert kept_kb == 0 or '"event":"pack.failed"' in stack.log("dimse")
+    assert pids == {name: stack.pid(name) for name in pids}, "nothing had to be started again"
+
+
+def test_index_without_room_catches_up(small_stack):
+    """The image fits, the database does not grow: acknowledged all the same, and found once there is room."""
+    stack = small_stack
+    filler = fill(stack, 700)
+    stored = []
+    for _ in range(200):  # small images until the disk says no
+        image = Image()
+        image.data = dataset(CT, image.instance, image.study, image.series, pixels=os.urandom(2000))
+        try:
+            status = image.store(stack)
+        except (Ended, OSError):
+            break
+        if status != 0:
+            assert status == 0xA700
+            break
+        stored.append(image)
+    assert stored and len(stored) < 200
+    wait_until(lambda: "database or disk is full" in stack.log("index"), 10)
+    filler.unlink()
+    wait_until(lambda: all(image.is_there(stack) for image in stored), 30)
+    stack.wait_healthy()
