@@ -240,13 +240,19 @@ static status_t best_copy(rows_t *rows, const char *sop, const origin_t *kept, b
     }
 }
 
+/* A copy whose bytes have rotted cannot be served; it keeps nothing else from being done. */
 static status_t copy_serve(rows_t *rows, const ulid_t *pack, int64_t offset,
                            const instance_row_t *row)
 {
     pack_record_t record = {0};
     entry_t entry = {0};
-    TRY(pack_store_record(rows->store, pack, (uint64_t)offset, &record));
-    status_t status = entry_read(rows->store, &record, false, &entry);
+    status_t status = pack_store_record(rows->store, pack, (uint64_t)offset, &record);
+    if (status == STATUS_OK)
+        status = entry_read(rows->store, &record, false, &entry);
+    if (status == STATUS_INVALID || status == STATUS_NOT_FOUND) {
+        entry_destroy(&entry);
+        return STATUS_OK;
+    }
     if (status == STATUS_OK && !row)
         status = copy_forget(rows, &entry);
     if (status == STATUS_OK)

@@ -203,11 +203,12 @@ static status_t listing_read(index_t *index, const listing_t *listing)
     AUTO_FREE char *detail = NULL;
     for (size_t i = 0; i < listing->count && !atomic_load(&index->stopping); i++) {
         status_t status = pack_catch_up(index, &listing->packs[i]);
-        if (status == STATUS_INVALID) {
+        bool was_empty = status == STATUS_NOT_FOUND && listing->packs[i].is_open; /* and removed */
+        if (status == STATUS_INVALID || (status == STATUS_NOT_FOUND && !was_empty)) {
             metric_add(&unreadable_total, 1);
             log_error("pack.unreadable", LOG_TEXT("pack", listing->packs[i].pack.text),
                       LOG_TEXT("reason", fail_detail()));
-        } else if (status != STATUS_OK && status != STATUS_NOT_FOUND && worst == STATUS_OK) {
+        } else if (status != STATUS_OK && !was_empty && worst == STATUS_OK) {
             worst = status;
             detail = memory_format("pack %s: %s", listing->packs[i].pack.text, fail_detail());
         }

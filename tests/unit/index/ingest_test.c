@@ -1,5 +1,9 @@
 #include "support.h"
 
+#include "pack/file.h"
+
+#include <fcntl.h>
+
 #include "index/schema.h"
 
 #include <fcntl.h>
@@ -235,6 +239,25 @@ static void test_copy_takes_over(void **state)
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies"), 0);
 }
 
+/* The record that would be served next has rotted: the deletion is done all the same, and the rest of
+ * the study stands. */
+static void test_rotted_copy_holds_nothing_up(void **state)
+{
+    bench_t *bench = *state;
+    uint64_t gone = 0;
+    (void)bench_store(bench, (sample_t[]){first, second, in_series_2}, 3);
+    ulid_t pack = bench_store(bench, &other_study, 1);
+    AUTO_FREE char *path = pack_path_sealed(bench->folder, &pack);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "damage", 6, PACK_BLOCK_SIZE + 8), 6);
+    close(fd);
+    assert_int_equal(delete (bench, STUDY, SERIES, "2.1.1", &gone), STATUS_OK);
+    assert_int_equal(gone, 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM tombstones"), 1);
+    assert_int_equal(count(bench, "SELECT instance_count FROM studies"), 2);
+}
+
 static void test_resolve(void **state)
 {
     bench_t *bench = *state;
@@ -464,6 +487,7 @@ int main(void)
         TEST(test_delete_and_rebuild),
         TEST(test_deleted_instance_may_come_again),
         TEST(test_copy_takes_over),
+        TEST(test_rotted_copy_holds_nothing_up),
         TEST(test_resolve),
         TEST(test_open_pack),
         TEST(test_rebuild_with_a_living_writer),
