@@ -28,6 +28,16 @@ void child_tell(child_t *child, channel_kind_t kind, uint32_t number, const char
     channel_send(child->channel, &message, NULL, 0, false);
 }
 
+void child_announce(child_t *child, uint64_t bytes, bool wait)
+{
+    channel_message_t message = child->self;
+    message.kind = CHANNEL_APPENDED;
+    message.offset = pack_writer_durable_offset(child->writer);
+    message.bytes = child->unannounced_bytes + bytes;
+    bool told = channel_send(child->channel, &message, NULL, 0, wait) == STATUS_OK;
+    child->unannounced_bytes = told ? 0 : message.bytes;
+}
+
 /* ---- the courier's messages ------------------------------------------------------------------ */
 
 static status_t take_pack(child_t *child, const channel_message_t *message, int *fd)
@@ -73,7 +83,7 @@ status_t child_need_pack(child_t *child)
     for (channel_kind_t kind = 0; kind != CHANNEL_PACK;) {
         struct pollfd ready = {child->channel, POLLIN, 0};
         if (poll(&ready, 1, PACK_REPLY_MS) == 0)
-            return fail(STATUS_UNAVAILABLE, "no pack: the courier does not answer");
+            return fail(STATUS_EXPIRED, "no pack: the courier does not answer");
         TRY(take_message(child, &kind));
     }
     return STATUS_OK;
@@ -92,6 +102,8 @@ static int pause_ms(const child_t *child)
 /* Fails: EXPIRED (nothing came; or this process shall end), NOT_FOUND (the courier is gone). */
 static status_t wait_for_peer(child_t *child)
 {
+    if (child->unannounced_bytes && child->writer && !association_has_pending(child->association))
+        child_announce(child, 0, true); /* or the index would not hear of it before the next one */
     while (!association_has_pending(child->association)) {
         struct pollfd ready[] = {{child->socket, POLLIN, 0}, {child->channel, POLLIN, 0}};
         int count = poll(ready, 2, pause_ms(child));

@@ -61,8 +61,15 @@ status_t child_read_dataset(child_t *child, const request_t *request,
 status_t child_answer(child_t *child, const request_t *request, uint16_t status, uint32_t offending,
                       const char *comment);
 
-/* A pack to write to: the one at hand unless it is full. Fails: UNAVAILABLE. */
+/* A pack to write to: the one at hand unless it is full. Fails: UNAVAILABLE; EXPIRED (the courier is
+ * silent: what it may still send belongs to nobody, so the association must end). */
 status_t child_need_pack(child_t *child);
+
+/*
+ * Tells the courier how far the pack is durable and that bytes came with it. Without wait what
+ * finds the channel full is told when the peer pauses.
+ */
+void child_announce(child_t *child, uint64_t bytes, bool wait);
 
 /* Tells the courier; never waits. */
 void child_tell(child_t *child, channel_kind_t kind, uint32_t number, const char *text);

@@ -69,8 +69,10 @@ static void check_command(store_t *store)
 
 static void begin(store_t *store)
 {
-    if (child_need_pack(store->child) != STATUS_OK) {
+    status_t status = child_need_pack(store->child);
+    if (status != STATUS_OK) {
         refuse(store, STORE_OUT_OF_RESOURCES, 0, fail_detail());
+        store->ends = status == STATUS_EXPIRED;
         return;
     }
     if (pack_writer_begin(store->child->writer, PACK_RECORD_INSTANCE, PROVENANCE_ROOM) != STATUS_OK)
@@ -179,17 +181,6 @@ static status_t receive(store_t *store)
     return status;
 }
 
-static void announce(store_t *store)
-{
-    child_t *child = store->child;
-    channel_message_t message = child->self;
-    message.kind = CHANNEL_APPENDED;
-    message.offset = pack_writer_durable_offset(child->writer);
-    message.bytes = child->unannounced_bytes + store->bytes;
-    bool told = channel_send(child->channel, &message, NULL, 0, false) == STATUS_OK;
-    child->unannounced_bytes = told ? 0 : message.bytes;
-}
-
 status_t store_run(child_t *child, const request_t *request)
 {
     store_t store = {.child = child, .request = request};
@@ -204,7 +195,7 @@ status_t store_run(child_t *child, const request_t *request)
     TRY(received);
     TRY(child_answer(child, request, store.status, store.offending, store.comment));
     if (!store.status)
-        announce(&store);
+        child_announce(child, store.bytes, false);
     else
         child_tell(child, CHANNEL_STORE_REFUSED, store.status, store.comment);
     return store.ends ? fail(STATUS_UNAVAILABLE, "the pack cannot be written") : STATUS_OK;

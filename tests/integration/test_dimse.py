@@ -338,6 +338,13 @@ def test_disk_full_is_out_of_resources(make_dimse):
         assert association.is_closed(within_s=5)  # a failed write is not tried again
     assert wait_for(lambda: dimse.events("association.ended"))
     assert dimse.is_alive() and dimse.holds(data) == 1 and not dimse.holds(more[:60_000])
+    failed = dimse.events("pack.failed")
+    assert len(failed) == 1 and dimse.metric("zpacs_packs_failed_total") == 1
+    with dimse.connect(STORAGE) as association:  # of the same address: it gets another pack
+        again = uid()
+        data = dataset(SECONDARY_CAPTURE, again, pixels=os.urandom(10_000))
+        assert association.store(SECONDARY_CAPTURE, again, data).status == 0
+    assert data not in (dimse.data / f"packs/open/{failed[0]['pack']}.pack").read_bytes() and dimse.holds(data) == 1
 
 
 def test_large_object_needs_little_memory(make_dimse):
