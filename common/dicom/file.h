@@ -43,8 +43,8 @@ status_t dicom_file_open(const uint8_t *head, size_t length, dicom_file_t *out_f
 void dicom_file_write_head(buffer_t *out, const char *sop_class_uid, const char *sop_instance_uid,
                            const char *transfer_syntax_uid, const char *source_ae_title);
 
-/* Limits for a dataset that somebody sent. */
-enum { DICOM_INFLATE_MAX = 512 * 1024 * 1024, DICOM_INFLATE_RATIO_MAX = 200 };
+/* Limits for a dataset that somebody sent: what is taken in, the index must be able to read too. */
+enum { DICOM_INFLATE_MAX = 256 * 1024 * 1024, DICOM_INFLATE_RATIO_MAX = 200 };
 
 /*
  * The transfer syntax that the first bytes of a dataset look like: explicit VR little or big

@@ -1,5 +1,7 @@
 #include "dicom/file.h"
 
+#include "base/memory.h"
+
 #include <zlib.h>
 
 enum { CHUNK = 64 * 1024 };
@@ -11,10 +13,14 @@ static int window_bits(const uint8_t *bytes, size_t length)
     return zlib_header ? MAX_WBITS : -MAX_WBITS;
 }
 
-static status_t inflate_all(z_stream *stream, const uint8_t *bytes, size_t length, size_t limit,
-                            buffer_t *out)
+/*
+ * Inflates into out, which has room for limit + CHUNK bytes; with out NULL only the size is found,
+ * and the bytes pass through scratch.
+ */
+static status_t run(z_stream *stream, const uint8_t *bytes, size_t length, size_t limit,
+                    uint8_t *scratch, uint8_t *out, size_t *out_size)
 {
-    size_t start = out->length, fed = 0;
+    size_t size = 0, fed = 0;
     for (;;) {
         if (stream->avail_in == 0 && fed < length) {
             size_t part = length - fed < (1u << 30) ? length - fed : (1u << 30);
@@ -22,34 +28,44 @@ static status_t inflate_all(z_stream *stream, const uint8_t *bytes, size_t lengt
             stream->avail_in = (uInt)part;
             fed += part;
         }
-        buffer_reserve(out, CHUNK);
-        stream->next_out = out->data + out->length;
+        stream->next_out = out ? out + size : scratch;
         stream->avail_out = CHUNK;
         int result = inflate(stream, Z_NO_FLUSH);
-        out->length += CHUNK - stream->avail_out;
-        if (out->length - start > limit)
+        size += CHUNK - stream->avail_out;
+        if (size > limit)
             return fail(STATUS_TOO_LARGE, "inflates to more than %zu bytes", limit);
-        if (result == Z_STREAM_END)
+        if (result == Z_STREAM_END) {
+            *out_size = size;
             return STATUS_OK;
+        }
         if (result != Z_OK)
             return fail(STATUS_INVALID, "not a complete deflate stream (%s)",
                         stream->msg ? stream->msg : "it ends too early");
     }
 }
 
-status_t dicom_inflate(const uint8_t *bytes, size_t length, size_t limit, unsigned ratio,
-                       buffer_t *out_dataset)
+static status_t inflate_once(const uint8_t *bytes, size_t length, size_t limit, uint8_t *scratch,
+                             uint8_t *out, size_t *out_size)
 {
-    size_t by_ratio;
-    if (!__builtin_mul_overflow(length, (size_t)ratio, &by_ratio) && by_ratio < limit)
-        limit = by_ratio;
     z_stream stream = {0};
     if (inflateInit2(&stream, window_bits(bytes, length)) != Z_OK)
         return fail(STATUS_INTERNAL, "zlib: inflateInit2");
-    size_t start = out_dataset->length;
-    status_t status = inflate_all(&stream, bytes, length, limit, out_dataset);
+    status_t status = run(&stream, bytes, length, limit, scratch, out, out_size);
     inflateEnd(&stream);
-    if (status != STATUS_OK)
-        out_dataset->length = start;
     return status;
+}
+
+/* Twice: memory is taken for what has been seen to be within the limits, so a bomb costs none. */
+status_t dicom_inflate(const uint8_t *bytes, size_t length, size_t limit, unsigned ratio,
+                       buffer_t *out_dataset)
+{
+    size_t by_ratio, size;
+    if (!__builtin_mul_overflow(length, (size_t)ratio, &by_ratio) && by_ratio < limit)
+        limit = by_ratio;
+    AUTO_FREE uint8_t *scratch = memory_allocate(CHUNK);
+    TRY(inflate_once(bytes, length, limit, scratch, NULL, &size));
+    buffer_reserve(out_dataset, size + CHUNK);
+    TRY(inflate_once(bytes, length, size, NULL, out_dataset->data + out_dataset->length, &size));
+    out_dataset->length += size;
+    return STATUS_OK;
 }
