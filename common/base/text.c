@@ -9,7 +9,9 @@ static const char uid_bytes[] = "0123456789."
 bool uid_is_valid(const char *text)
 {
     size_t length = strnlen(text, UID_LENGTH_MAX + 1);
-    return length >= 1 && length <= UID_LENGTH_MAX && strspn(text, uid_bytes) == length;
+    /* From the second byte on also '.', '-' and '_': "..", which no address can name, is none. */
+    return length >= 1 && length <= UID_LENGTH_MAX && strspn(text, uid_bytes) == length &&
+           !strchr(".-_", text[0]);
 }
 
 bool uid_copy(uid_text_t out_uid, const void *bytes, size_t length)
