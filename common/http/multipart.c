@@ -28,6 +28,8 @@ status_t multipart_type_parse(const char *content_type, multipart_type_t *out_ty
             http_text_to_lower(value);
             memcpy(parsed.type, value, strlen(value) + 1);
         } else if (strcmp(name, "boundary") == 0) {
+            if (parsed.boundary[0])
+                return fail(STATUS_INVALID, "Content-Type has two boundaries");
             if (strlen(value) > MULTIPART_BOUNDARY_MAX)
                 return fail(STATUS_INVALID, "the boundary has over %d bytes",
                             MULTIPART_BOUNDARY_MAX);
