@@ -82,14 +82,14 @@ class Association:
     """contexts: [(abstract syntax, [transfer syntax, ...]), ...]; identifiers are 1, 3, 5 ..."""
 
     def __init__(self, port, contexts, calling="TESTER", called="ZPACS", max_pdu=65536, before=b"",
-                 timeout=20, application="1.2.840.10008.3.1.1.1"):
+                 timeout=20, application="1.2.840.10008.3.1.1.1", source=None):
         self.contexts = contexts
         self.results, self.accepted, self.buffer, self.message_id = {}, {}, b"", 0
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout, source and (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if before:
             self.socket.sendall(before)
-        body = struct.pack(">HH", 1, 0) + called.ljust(16).encode() + calling.ljust(16).encode()
+        body = struct.pack(">HH", 1, 0) + called.ljust(16).encode("latin-1") + calling.ljust(16).encode("latin-1")
         body += b"\0" * 32 + item(0x10, application.encode())
         for index, (abstract, syntaxes) in enumerate(contexts):
             body += item(0x20, bytes([2 * index + 1, 0, 0, 0]) + item(0x30, abstract.encode()) +
