@@ -596,7 +596,7 @@ def throw(family, address, data):
             peer.sendall(data)
             peer.shutdown(socket.SHUT_WR)
             peer.recv(4096)
-        except (TimeoutError, ConnectionError, BrokenPipeError):
+        except OSError:
             pass
 
 
