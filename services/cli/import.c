@@ -1,8 +1,6 @@
 #include "import.h"
-#include "base/clock.h"
 #include "base/memory.h"
-#include "dicom/file.h"
-#include "dicom/instance.h"
+#include "pack/instance.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,26 +106,13 @@ static status_t commit(import_t *import, const dicom_file_t *file, const uint8_t
     TRY(dicom_instance_scan(dataset, length, file->transfer_syntax_uid, &instance));
 
     Pack__Provenance provenance = PACK__PROVENANCE__INIT;
-    provenance.received_us = (uint64_t)clock_wall_us();
     provenance.source = (char *)"import";
     provenance.user = (char *)import->cli->user;
     provenance.association_id = import->association_id;
-    provenance.sop_class_uid = instance.sop_class_uid;
-    provenance.sop_instance_uid = instance.sop_instance_uid;
-    provenance.study_instance_uid = instance.study_instance_uid;
-    provenance.series_instance_uid = instance.series_instance_uid;
-    if (file->has_meta)
-        provenance.file_meta = (ProtobufCBinaryData){file->dataset_offset, (uint8_t *)head};
-    size_t packed_length = pack__provenance__get_packed_size(&provenance);
-    AUTO_FREE uint8_t *packed = memory_allocate(packed_length);
-    pack__provenance__pack(&provenance, packed);
-
-    pack_record_t record = {.pixel_data_offset = instance.pixel_data_offset,
-                            .pixel_value_offset = instance.pixel_value_offset,
-                            .pixel_value_length = instance.pixel_value_length};
-    memcpy(record.transfer_syntax_uid, file->transfer_syntax_uid,
-           sizeof record.transfer_syntax_uid);
-    return pack_writer_commit(import->writer, packed, packed_length, &record);
+    pack_provenance_take_head(&provenance, file, head);
+    pack_record_t record;
+    return pack_commit_instance(import->writer, &instance, file->transfer_syntax_uid, &provenance,
+                                &record);
 }
 
 status_t import_file(import_t *import, const import_source_t *source)

@@ -1,6 +1,5 @@
-#include "base/clock.h"
-#include "dicom/instance.h"
 #include "dimse/operations.h"
+#include "pack/instance.h"
 
 #include <string.h>
 
@@ -126,40 +125,25 @@ static void examine(store_t *store, dicom_instance_t *instance)
         compare(store, instance);
 }
 
-static void fill_record(const store_t *store, const dicom_instance_t *instance,
-                        pack_record_t *record)
-{
-    memcpy(record->transfer_syntax_uid, store->request->context->transfer_syntax_uid,
-           sizeof record->transfer_syntax_uid);
-    record->pixel_data_offset = instance->pixel_data_offset;
-    record->pixel_value_offset = instance->pixel_value_offset;
-    record->pixel_value_length = instance->pixel_value_length;
-}
-
 static void commit(store_t *store, const dicom_instance_t *instance)
 {
     child_t *child = store->child;
     Pack__Provenance provenance = PACK__PROVENANCE__INIT;
-    provenance.received_us = (uint64_t)clock_wall_us();
     provenance.source = (char *)"dimse";
     provenance.calling_ae_title = child->self.calling;
     provenance.called_ae_title = child->self.called;
     provenance.peer_address = child->peer_address;
     provenance.association_id = child->self.association.text;
-    provenance.sop_class_uid = (char *)instance->sop_class_uid;
-    provenance.sop_instance_uid = (char *)instance->sop_instance_uid;
-    provenance.study_instance_uid = (char *)instance->study_instance_uid;
-    provenance.series_instance_uid = (char *)instance->series_instance_uid;
-    uint8_t packed[PROVENANCE_ROOM];
-    if (pack__provenance__get_packed_size(&provenance) > sizeof packed) {
+    pack_record_t record;
+    status_t status =
+        pack_commit_instance(child->writer, instance, store->request->context->transfer_syntax_uid,
+                             &provenance, &record);
+    if (status == STATUS_INVALID) { /* the record is still in progress, and will be aborted */
         refuse(store, STORE_CANNOT_UNDERSTAND, 0, "identifiers are too long");
         return;
     }
-    size_t length = pack__provenance__pack(&provenance, packed);
-    pack_record_t record = {0};
-    fill_record(store, instance, &record);
     store->in_record = false;
-    if (pack_writer_commit(child->writer, packed, length, &record) != STATUS_OK)
+    if (status != STATUS_OK)
         refuse_disk(store);
 }
 

@@ -1,18 +1,15 @@
 #include "dicomweb/store/store.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "dicom/instance.h"
 #include "http/accept.h"
+#include "pack/instance.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     PROVENANCE_ROOM = 2048, /* beside the file meta: UIDs, addresses, times, preamble */
-    PREAMBLE_SIZE = 128,
-    PREFIX_SIZE = 4, /* "DICM" */
 };
 
 store_result_t *store_add_result(store_t *store)
@@ -146,49 +143,16 @@ static bool instance_agrees(const store_t *store, const dicom_instance_t *instan
            strcmp(store->study_instance_uid, instance->study_instance_uid) == 0;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (bytes[i])
-            return false;
-    return true;
-}
-
-/* Preamble and meta as received: with them export gives back the very file that was sent. */
-static void describe_head(const store_t *store, Pack__Provenance *provenance)
-{
-    uint8_t *head = store->head.data;
-    size_t end = store->file.dataset_offset;
-    size_t start = store->file.has_preamble ? PREAMBLE_SIZE : 0;
-    if (store->file.has_preamble && !is_zero(head, PREAMBLE_SIZE))
-        provenance->preamble = (ProtobufCBinaryData){PREAMBLE_SIZE, head};
-    if (end >= start + PREFIX_SIZE && memcmp(head + start, "DICM", PREFIX_SIZE) == 0)
-        start += PREFIX_SIZE;
-    if (store->file.has_meta && end > start)
-        provenance->file_meta = (ProtobufCBinaryData){end - start, head + start};
-}
-
-static status_t commit_record(store_t *store, dicom_instance_t *instance, pack_record_t *record)
+static status_t commit_record(store_t *store, const dicom_instance_t *instance,
+                              pack_record_t *out_record)
 {
     Pack__Provenance provenance = PACK__PROVENANCE__INIT;
-    provenance.received_us = (uint64_t)clock_wall_us();
     provenance.source = (char *)"stow";
     provenance.peer_address = (char *)http_peer(store->request);
     provenance.association_id = store->id.text;
-    provenance.sop_class_uid = instance->sop_class_uid;
-    provenance.sop_instance_uid = instance->sop_instance_uid;
-    provenance.study_instance_uid = instance->study_instance_uid;
-    provenance.series_instance_uid = instance->series_instance_uid;
-    describe_head(store, &provenance);
-    size_t length = pack__provenance__get_packed_size(&provenance);
-    AUTO_FREE uint8_t *packed = memory_allocate(length);
-    pack__provenance__pack(&provenance, packed);
-
-    record->pixel_data_offset = instance->pixel_data_offset;
-    record->pixel_value_offset = instance->pixel_value_offset;
-    record->pixel_value_length = instance->pixel_value_length;
-    memcpy(record->transfer_syntax_uid, store->file.transfer_syntax_uid, sizeof(uid_text_t));
-    return pack_writer_commit(store->writer, packed, length, record);
+    pack_provenance_take_head(&provenance, &store->file, store->head.data);
+    return pack_commit_instance(store->writer, instance, store->file.transfer_syntax_uid,
+                                &provenance, out_record);
 }
 
 /* Why the record in progress may not be kept; NONE: it may. */
