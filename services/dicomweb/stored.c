@@ -80,8 +80,8 @@ status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *o
     dataset.bytes = dataset.view_.bytes;
     dataset.length = dataset.view_.length;
     if (stored->syntax->deflated) {
-        status_t status = dicom_inflate(dataset.bytes, dataset.length, INFLATE_MAX,
-                                        INFLATE_RATIO_MAX, &dataset.inflated_);
+        status_t status = dicom_inflate(dataset.bytes, dataset.length, DICOM_INFLATE_MAX,
+                                        DICOM_INFLATE_RATIO_MAX, &dataset.inflated_);
         pack_view_release(&dataset.view_);
         dataset.view_ = (pack_view_t){0};
         if (status != STATUS_OK) {

@@ -10,11 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    INFLATE_MAX = 512 * 1024 * 1024, /* bytes of an inflated dataset */
-    INFLATE_RATIO_MAX = 1000,        /* deflate itself ends at 1032 */
-};
-
 /* A stored dataset, open for reading. */
 typedef struct {
     location_t location; /* the one that held: fresh when the pack had gone */

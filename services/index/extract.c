@@ -269,7 +269,7 @@ status_t extract_dataset(const uint8_t *dataset, size_t length, const char *tran
     if (!dicom_transfer_syntax_find(transfer_syntax_uid)->deflated)
         return plain_extract(dataset, length, transfer_syntax_uid, out);
     AUTO_BUFFER inflated = {0};
-    TRY(dicom_inflate(dataset, length, EXTRACT_INFLATED_MAX, INFLATE_RATIO, &inflated));
+    TRY(dicom_inflate(dataset, length, DICOM_INFLATE_MAX, INFLATE_RATIO, &inflated));
     return plain_extract((const uint8_t *)buffer_text(&inflated), inflated.length,
                          DICOM_EXPLICIT_LITTLE, out);
 }

@@ -10,8 +10,7 @@ enum {
     EXTRACT_VERSION = 4,
     EXTRACT_MEMBER_MAX = 16 * 1024,   /* bytes of JSON of one attribute; longer ones are not kept */
     EXTRACT_FRAGMENT_MAX = 64 * 1024, /* of one level: an answer has three, and fits a message */
-    EXTRACT_TEXT_MAX = 1024,          /* bytes of a searched text */
-    EXTRACT_INFLATED_MAX = 256 * 1024 * 1024
+    EXTRACT_TEXT_MAX = 1024           /* bytes of a searched text */
 };
 
 /* One searched value. */
