@@ -5,29 +5,12 @@
  *
  * Line: frame count and for each frame "bytes:CRC-32", or "error STATUS sentence".
  */
-#include "base/text.h"
-#include "dicom/file.h"
 #include "dicom/frames.h"
-#include "dicom/transfer_syntax.h"
+#include "part10.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <zlib.h>
-
-static bool read_file(const char *path, buffer_t *out)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    size_t got;
-    do {
-        buffer_reserve(out, 1 << 20);
-        got = fread(out->data + out->length, 1, 1 << 20, file);
-        out->length += got;
-    } while (got);
-    fclose(file);
-    return true;
-}
 
 static void print_frames(const uint8_t *dataset, const dicom_frames_t *frames)
 {
@@ -50,16 +33,10 @@ static void print_frames(const uint8_t *dataset, const dicom_frames_t *frames)
 static status_t print_file(const buffer_t *bytes)
 {
     dicom_file_t file;
-    size_t head = bytes->length < DICOM_FILE_HEAD_MAX ? bytes->length : DICOM_FILE_HEAD_MAX;
-    TRY(dicom_file_open(bytes->data, head, &file));
-    const uint8_t *dataset = bytes->data + file.dataset_offset;
-    size_t length = bytes->length - file.dataset_offset;
     AUTO_BUFFER inflated = {0};
-    if (dicom_transfer_syntax_find(file.transfer_syntax_uid)->deflated) {
-        TRY(dicom_inflate(dataset, length, DICOM_INFLATE_MAX, DICOM_INFLATE_RATIO_MAX, &inflated));
-        dataset = inflated.data;
-        length = inflated.length;
-    }
+    const uint8_t *dataset;
+    size_t length;
+    TRY(part10_dataset(bytes, &file, &inflated, &dataset, &length));
     dicom_frames_t *frames = NULL;
     TRY(dicom_frames_locate(dataset, length, file.transfer_syntax_uid, &frames));
     print_frames(dataset, frames);
@@ -71,7 +48,7 @@ int main(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         AUTO_BUFFER bytes = {0};
-        if (!read_file(argv[i], &bytes)) {
+        if (!part10_read(argv[i], &bytes)) {
             perror(argv[i]);
             return 1;
         }

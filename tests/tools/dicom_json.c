@@ -6,44 +6,21 @@
  * A file that is refused gives {"error":"..."}; the exit status is 0 all the same.
  */
 #include "base/memory.h"
-#include "base/text.h"
-#include "dicom/file.h"
 #include "dicom/json.h"
-#include "dicom/transfer_syntax.h"
+#include "part10.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool read_file(const char *path, buffer_t *out)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    size_t got;
-    do {
-        buffer_reserve(out, 1 << 20);
-        got = fread(out->data + out->length, 1, 1 << 20, file);
-        out->length += got;
-    } while (got);
-    fclose(file);
-    return true;
-}
-
 static status_t write_json(const buffer_t *bytes, const dicom_json_options_t *options,
                            buffer_t *out)
 {
     dicom_file_t file;
-    size_t head = bytes->length < DICOM_FILE_HEAD_MAX ? bytes->length : DICOM_FILE_HEAD_MAX;
-    TRY(dicom_file_open(bytes->data, head, &file));
-    const uint8_t *dataset = bytes->data + file.dataset_offset;
-    size_t length = bytes->length - file.dataset_offset;
     AUTO_BUFFER inflated = {0};
-    if (dicom_transfer_syntax_find(file.transfer_syntax_uid)->deflated) {
-        TRY(dicom_inflate(dataset, length, DICOM_INFLATE_MAX, DICOM_INFLATE_RATIO_MAX, &inflated));
-        dataset = inflated.data;
-        length = inflated.length;
-    }
+    const uint8_t *dataset;
+    size_t length;
+    TRY(part10_dataset(bytes, &file, &inflated, &dataset, &length));
     return dicom_json_write(dataset, length, file.transfer_syntax_uid, options, out);
 }
 
@@ -64,7 +41,7 @@ int main(int argc, char **argv)
         }
         AUTO_BUFFER bytes = {0};
         AUTO_BUFFER json = {0};
-        if (!read_file(argv[i], &bytes)) {
+        if (!part10_read(argv[i], &bytes)) {
             perror(argv[i]);
             return 1;
         }
