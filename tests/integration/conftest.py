@@ -11,21 +11,15 @@ from stack import ROOT, Stack  # noqa: E402
 @pytest.fixture(scope="session")
 def stack():
     """The stack that tests share. A test may add instances and must leave the processes running."""
-    one = Stack()
-    try:
-        yield one.up()
-    finally:
-        one.destroy()
+    with Stack() as one:
+        yield one
 
 
 @pytest.fixture
 def fresh_stack():
     """A stack of the test's own: to be broken, emptied or counted."""
-    one = Stack()
-    try:
-        yield one.up()
-    finally:
-        one.destroy()
+    with Stack() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

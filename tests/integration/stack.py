@@ -75,6 +75,16 @@ class Stack:
     def down(self):
         return self.zpacs("down")
 
+    def __enter__(self):
+        try:
+            return self.up()
+        except BaseException:
+            self.destroy()
+            raise
+
+    def __exit__(self, *_):
+        self.destroy()
+
     def destroy(self):
         try:
             self.down()
@@ -133,15 +143,11 @@ def wait_until(condition, seconds=20, message=lambda: "it did not come true"):
 
 
 def main():
-    stack = Stack()
-    try:
-        stack.up()
+    with Stack() as stack:
         return subprocess.run(sys.argv[1:], env={
             **os.environ, "ZPACS_TEST_WEB": stack.base, "ZPACS_TEST_TOKEN": stack.token,
             "ZPACS_TEST_DICOM_PORT": str(stack.dicom_port), "ZPACS_TEST_DATA": str(stack.data),
         }).returncode
-    finally:
-        stack.destroy()
 
 
 if __name__ == "__main__":

@@ -61,9 +61,7 @@ def good_files(folder):
 @pytest.fixture(scope="module")
 def archive(shared_data):
     """A stack into which all good files were imported."""
-    stack = Stack()
-    try:
-        stack.up()
+    with Stack() as stack:
         folder = stack.folder / "good"
         folder.mkdir()
         stack.files = list(good_files(shared_data))
@@ -72,8 +70,6 @@ def archive(shared_data):
         (folder / "notes.txt").write_text("not DICOM")
         stack.imported = stack.zpacs("import", folder, check=False)
         yield stack
-    finally:
-        stack.destroy()
 
 
 @pytest.fixture(scope="module")

@@ -134,11 +134,8 @@ def check_everything_is_there(stack, sender):
 @pytest.fixture(scope="module")
 def broken_stack():
     """One for all cases, so that each also meets what the one before has left."""
-    stack = Stack()
-    try:
-        yield stack.up()
-    finally:
-        stack.destroy()
+    with Stack() as stack:
+        yield stack
 
 
 @pytest.mark.parametrize("kind, victim", [
