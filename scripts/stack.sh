@@ -299,7 +299,7 @@ stack_status() {
         say "zpacs is not running on $DATA."
         return 3
     fi
-    local name state rest figures bad=0
+    local name state rest figures refused bad=0
     while read -r name state rest; do
         if healthy "$name"; then rest+=', healthy'; else rest+=', NOT healthy'; bad=1; fi
         printf '  %-10s %-9s %s\n' "$name" "$state" "$rest"
@@ -308,8 +308,29 @@ stack_status() {
     figures=$(curl -fsS --noproxy '*' --max-time 5 -H "Authorization: Bearer $(secret token)" "$WEB/api/system" 2>/dev/null |
         sed 's/"sources":.*//' | tr ',' '\n' | sed -nE 's/^"([a-z_]+)":([0-9]+)$/\2 \1/p' | tr '_' ' ' | paste -sd, | sed 's/,/, /g') || true
     printf '\n  %s\n' "${figures:-no figures: /api/system does not answer}"
+    refused=$(refused_now | sed -nE 's/^\{"last_hour":([0-9]+),.*/\1/p') || true
+    case ${refused:-0} in
+    0) ;;
+    1) say '  1 association refused in the last hour: zpacs refused' ;;
+    *) say "  $refused associations refused in the last hour: zpacs refused" ;;
+    esac
     stack_addresses
     return $bad
+}
+
+# refused_now: what dimse tells of those it refused, as JSON (services/dimse/refused.h)
+refused_now() {
+    curl -fsS --noproxy '*' --max-time 5 "http://127.0.0.1:${ADMIN[dimse]}/refused" 2>/dev/null
+}
+
+stack_refused() {
+    if ! stack_is_running; then
+        say "zpacs is not running on $DATA."
+        return 3
+    fi
+    local refused
+    refused=$(refused_now) || die "dimse does not answer; see 'zpacs logs dimse'"
+    "$ROOT/scripts/show-refused" <<<"$refused"
 }
 
 stack_logs() {

@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ADMIN_THREADS = 2, ADMIN_TIMEOUT_MS = 5000, HEALTH_TIMEOUT_S = 5 };
+enum { ADMIN_THREADS = 2, ADMIN_TIMEOUT_MS = 5000, HEALTH_TIMEOUT_S = 5, ADMIN_ROUTES_MAX = 8 };
 
 struct admin {
     const service_t *service;
@@ -25,6 +26,7 @@ struct admin {
     admin_phase_t phase;
     void *state;
     time_t started;
+    http_route_t routes[ADMIN_ROUTES_MAX + 1];
 };
 
 /* ---- /metrics ------------------------------------------------------------------------------ */
@@ -96,11 +98,67 @@ static void get_health(void *context, http_request_t *request)
                  body.length);
 }
 
-static const http_route_t routes[] = {{"GET", "/metrics", "", "", get_metrics},
-                                      {"GET", "/healthz", "", "", get_health},
-                                      {NULL, NULL, NULL, NULL, NULL}};
+/* ---- the service's own pages ---------------------------------------------------------------- */
+
+/*
+ * A page of another site can make its name point to us and read what we answer to that name; it
+ * cannot do so with an address. What a service tells about others is for who asks by address.
+ */
+static bool is_asked_by_address(const http_request_t *request)
+{
+    const char *host = http_header(request, "Host");
+    if (!host)
+        return true; /* HTTP/1.0: no browser */
+    size_t length = strcspn(host, ":");
+    return host[0] == '[' || strspn(host, "0123456789.:") == strlen(host) ||
+           (length == strlen("localhost") && strncasecmp(host, "localhost", length) == 0);
+}
+
+/* NULL: the path is written otherwise ("/%72efused"). */
+static const service_page_t *find_page(const admin_t *admin, const char *path)
+{
+    for (const service_page_t *page = admin->service->pages; page->path; page++)
+        if (strcmp(page->path, path) == 0)
+            return page;
+    return NULL;
+}
+
+static void get_page(void *context, http_request_t *request)
+{
+    admin_t *admin = context;
+    if (!is_asked_by_address(request)) {
+        http_respond_error(request, 421, "ask by address or as localhost");
+        return;
+    }
+    const service_page_t *page = find_page(admin, http_path(request));
+    if (!page) {
+        http_respond_error(request, 404, "no such address");
+        return;
+    }
+    AUTO_BUFFER body = {0};
+    pthread_mutex_lock(&admin->lock);
+    if (admin->state)
+        page->write(admin->state, &body);
+    pthread_mutex_unlock(&admin->lock);
+    if (body.length)
+        http_respond(request, 200, "application/json", body.data, body.length);
+    else
+        http_respond_error(request, 503, "starting or ending");
+}
 
 /* ---- start and stop ------------------------------------------------------------------------ */
+
+static void fill_routes(admin_t *admin)
+{
+    size_t count = 0;
+    admin->routes[count++] = (http_route_t){"GET", "/metrics", "", "", get_metrics};
+    admin->routes[count++] = (http_route_t){"GET", "/healthz", "", "", get_health};
+    for (const service_page_t *page = admin->service->pages; page && page->path; page++) {
+        if (count == ADMIN_ROUTES_MAX)
+            abort();
+        admin->routes[count++] = (http_route_t){"GET", page->path, "", "", get_page};
+    }
+}
 
 status_t admin_start(const char *address, const service_t *service, admin_t **out_admin)
 {
@@ -110,9 +168,10 @@ status_t admin_start(const char *address, const service_t *service, admin_t **ou
     admin->service = service;
     admin->started = time(NULL);
     pthread_mutex_init(&admin->lock, NULL);
+    fill_routes(admin);
     const http_server_options_t options = {.address = address,
                                            .threads = ADMIN_THREADS,
-                                           .routes = routes,
+                                           .routes = admin->routes,
                                            .context = admin,
                                            .read_timeout_ms = ADMIN_TIMEOUT_MS};
     status_t status = http_server_start(&options, &admin->server);

@@ -6,7 +6,7 @@
 /* Inside common/service only: the admin endpoint and the question `--health` asks it. */
 typedef struct admin admin_t;
 
-/* /metrics and /healthz at address; "" for none (*out_admin is NULL then). */
+/* /metrics, /healthz and the service's own pages at address; "" for none (*out_admin is NULL then). */
 status_t admin_start(const char *address, const service_t *service, admin_t **out_admin);
 void admin_stop(admin_t **admin);
 

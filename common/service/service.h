@@ -1,6 +1,7 @@
 #ifndef ZPACS_SERVICE_SERVICE_H
 #define ZPACS_SERVICE_SERVICE_H
 
+#include "base/buffer.h"
 #include "base/status.h"
 #include "config/config.h"
 
@@ -37,6 +38,12 @@ typedef struct {
         CONFIG_NUMBER(type_, service.drain_ms, "10000", 0, 3600000, "ZPACS_DRAIN_MS",              \
                       "drain limit")
 
+/* A JSON page of the service's own on the admin port; written as health() is asked. */
+typedef struct {
+    const char *path; /* "/refused"; NULL ends the table */
+    void (*write)(void *state, buffer_t *out_json);
+} service_page_t;
+
 typedef struct {
     const char *name;
     const config_field_t *config;
@@ -51,6 +58,7 @@ typedef struct {
     void (*stop)(void *state);
     /* Of /healthz, in the admin thread; NULL: alive is healthy. */
     status_t (*health)(void *state);
+    const service_page_t *pages;    /* may be NULL */
     void (*loop_tick)(void *state); /* about every second in the main thread; may be NULL */
 } service_t;
 

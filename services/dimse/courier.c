@@ -50,6 +50,7 @@ typedef struct lease {
 struct courier {
     const dimse_config_t *config;
     limits_t *limits;
+    refused_t *refused;
     pack_pool_t *pool;
     announcements_t *announcements;
     index_client_t *client; /* NULL until its keys are there */
@@ -199,6 +200,20 @@ static void take_store_refused(lease_t *lease, const channel_message_t *message)
                 LOG_TEXT("status", status), LOG_TEXT("detail", message->text));
 }
 
+/* An association is refused once, whatever its child says. */
+static void take_refused(courier_t *courier, lease_t *lease, const channel_message_t *message)
+{
+    if (lease->was_refused || lease->was_accepted)
+        return;
+    lease->was_refused = true;
+    refusal_note(courier->refused, &(refusal_report_t){.why = (refusal_t)message->number,
+                                                       .association = lease->self.association.text,
+                                                       .peer = lease->peer,
+                                                       .calling = message->calling,
+                                                       .called = message->called,
+                                                       .detail = message->text});
+}
+
 static void take_message(courier_t *courier, lease_t *lease, const channel_message_t *message)
 {
     switch (message->kind) {
@@ -206,9 +221,7 @@ static void take_message(courier_t *courier, lease_t *lease, const channel_messa
         take_accepted(lease, message);
         break;
     case CHANNEL_REFUSED:
-        lease->was_refused = true;
-        refusal_note((refusal_t)message->number, lease->self.association.text, lease->peer,
-                     message->calling, message->text);
+        take_refused(courier, lease, message);
         break;
     case CHANNEL_WANT_PACK:
         give_pack(courier, lease);
@@ -323,13 +336,15 @@ static void take_arrivals(courier_t *courier)
 /* ---- the zygote ------------------------------------------------------------------------------- */
 
 /* Children end with 0; one that does not was killed: by its time limit, its filter, or a fault. */
-static void take_exit(const channel_message_t *message)
+static void take_exit(courier_t *courier, const channel_message_t *message)
 {
     int wait_status = (int)message->number;
     char peer[ADDRESS_TEXT_SIZE];
     address_format(&message->address, peer);
     if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGALRM) {
-        refusal_note(REFUSAL_TIMEOUT, message->association.text, peer, "", "");
+        refusal_note(courier->refused, &(refusal_report_t){.why = REFUSAL_TIMEOUT,
+                                                           .association = message->association.text,
+                                                           .peer = peer});
         return;
     }
     metric_add(&died, 1);
@@ -345,7 +360,7 @@ static void serve_zygote(courier_t *courier)
     int fds[CHANNEL_FDS_MAX];
     status_t status = channel_receive(courier->zygote, &message, fds, false);
     if (status == STATUS_OK && message.kind == CHANNEL_EXITED)
-        take_exit(&message);
+        take_exit(courier, &message);
     if (status != STATUS_NOT_FOUND || courier->zygote_gone)
         return;
     /* Nothing can be forked from a process with threads: end in good order, to be started anew. */
@@ -495,12 +510,13 @@ static status_t prepare(courier_t *courier)
     return pack_pool_open(courier->config->service.data, &courier->pool, note_taken_over, courier);
 }
 
-status_t courier_create(const dimse_config_t *config, limits_t *limits, int zygote_channel,
-                        courier_t **out_courier)
+status_t courier_create(const dimse_config_t *config, limits_t *limits, refused_t *refused,
+                        int zygote_channel, courier_t **out_courier)
 {
     courier_t *courier = memory_allocate(sizeof *courier);
     courier->config = config;
     courier->limits = limits;
+    courier->refused = refused;
     courier->zygote = zygote_channel;
     courier->announcements = announcements_create();
     courier->next_pool_tick_ms = clock_monotonic_ms() + POOL_TICK_MS;

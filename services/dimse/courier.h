@@ -4,6 +4,7 @@
 #include "dimse/channel.h"
 #include "dimse/config.h"
 #include "dimse/limits.h"
+#include "dimse/refused.h"
 
 /*
  * The courier: the thread that keeps the packs and the one connection to the index. It hands packs
@@ -16,8 +17,8 @@ typedef struct courier courier_t;
  * Takes over what dead processes left in open/ (that is announced first).
  * Fails: UNAVAILABLE (data folder).
  */
-status_t courier_create(const dimse_config_t *config, limits_t *limits, int zygote_channel,
-                        courier_t **out_courier);
+status_t courier_create(const dimse_config_t *config, limits_t *limits, refused_t *refused,
+                        int zygote_channel, courier_t **out_courier);
 status_t courier_start(courier_t *courier);
 
 /* From the listener's thread: a child is being forked; its end of the channel is spawn's. Owns

@@ -82,15 +82,21 @@ static void drop(listener_t *listener, waiting_t *row)
     close(row->fd);
 }
 
+static void note(listener_t *listener, const address_t *address, refusal_t why, const char *detail)
+{
+    char peer[ADDRESS_TEXT_SIZE];
+    address_format(address, peer);
+    refusal_note(listener->options.refused,
+                 &(refusal_report_t){.why = why, .peer = peer, .detail = detail});
+}
+
 /*
  * Says no without having read the request. Closing at once would reset the connection, since the
  * request lies unread, and the peer might never see the answer: so it lingers a moment.
  */
 static void refuse(listener_t *listener, int fd, const address_t *address, refusal_t why)
 {
-    char peer[ADDRESS_TEXT_SIZE];
-    address_format(address, peer);
-    refusal_note(why, "", peer, "", "");
+    note(listener, address, why, NULL);
     if (send(fd, reject_for_now, sizeof reject_for_now, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
         shutdown(fd, SHUT_WR) < 0 ||
         !wait_with(listener, fd, address, WAITING_LINGER, LINGER_MS, EPOLLIN))
@@ -149,9 +155,7 @@ static void admit(listener_t *listener, int fd, const address_t *address)
 
 static void refuse_proxy(listener_t *listener, waiting_t *row, const char *detail)
 {
-    char peer[ADDRESS_TEXT_SIZE];
-    address_format(&row->address, peer);
-    refusal_note(REFUSAL_PROXY_HEADER, "", peer, "", detail);
+    note(listener, &row->address, REFUSAL_PROXY_HEADER, detail);
     drop(listener, row);
 }
 
@@ -199,7 +203,7 @@ static void take_connection(listener_t *listener, int fd, const struct sockaddr_
     /* Edge-triggered: a header that comes in pieces stays in the socket until it is whole. */
     if (!wait_with(listener, fd, &address, WAITING_PROXY_HEADER, PROXY_HEADER_MS,
                    EPOLLIN | EPOLLET))
-        close(fd);
+        refuse(listener, fd, &address, REFUSAL_LIMIT_TOTAL);
 }
 
 static void accept_some(listener_t *listener)

@@ -16,6 +16,7 @@ typedef struct {
     const dimse_config_t *config;
     const rules_t *rules;
     limits_t *limits;
+    refused_t *refused;
     courier_t *courier;
     int zygote_channel;
 } listener_options_t;

@@ -1,6 +1,7 @@
 /*
  * dimse: the DICOM port. README.md has the picture of its processes.
  */
+#include "base/clock.h"
 #include "base/memory.h"
 #include "dimse/courier.h"
 #include "dimse/listener.h"
@@ -16,6 +17,7 @@ typedef struct {
     rules_t rules;
     child_settings_t settings;
     limits_t *limits;
+    refused_t *refused;
     pid_t zygote_pid;
     int zygote_channel;
     courier_t *courier;
@@ -32,6 +34,7 @@ static void dimse_stop(void *state)
         waitpid(dimse->zygote_pid, NULL, 0);
     }
     limits_destroy(&dimse->limits);
+    refused_destroy(&dimse->refused);
     rules_destroy(&dimse->rules);
     free(dimse);
 }
@@ -43,9 +46,11 @@ static status_t start_all(const dimse_config_t *config, dimse_t *dimse)
     TRY(zygote_start(&dimse->settings, &dimse->zygote_pid, &dimse->zygote_channel));
     dimse->limits = limits_create((size_t)config->max_associations,
                                   (size_t)config->max_associations_per_address);
-    TRY(courier_create(config, dimse->limits, dimse->zygote_channel, &dimse->courier));
-    const listener_options_t options = {config, &dimse->rules, dimse->limits, dimse->courier,
-                                        dimse->zygote_channel};
+    dimse->refused = refused_create();
+    TRY(courier_create(config, dimse->limits, dimse->refused, dimse->zygote_channel,
+                       &dimse->courier));
+    const listener_options_t options = {config,         &dimse->rules,  dimse->limits,
+                                        dimse->refused, dimse->courier, dimse->zygote_channel};
     TRY(listener_create(&options, &dimse->listener));
     TRY(courier_start(dimse->courier));
     return listener_start(dimse->listener);
@@ -92,6 +97,14 @@ static status_t dimse_health(void *state)
                                               : fail(STATUS_UNAVAILABLE, "the zygote is gone");
 }
 
+static void dimse_write_refused(void *state, buffer_t *out_json)
+{
+    const dimse_t *dimse = state;
+    refused_append_json(dimse->refused, clock_wall_us(), out_json);
+}
+
+static const service_page_t pages[] = {{"/refused", dimse_write_refused}, {NULL, NULL}};
+
 static const service_t service = {
     .name = "dimse",
     .config = dimse_config_fields,
@@ -102,6 +115,7 @@ static const service_t service = {
     .is_drained = dimse_is_drained,
     .stop = dimse_stop,
     .health = dimse_health,
+    .pages = pages,
 };
 
 int main(int argc, char **argv)

@@ -1,10 +1,13 @@
 #ifndef ZPACS_DIMSE_REFUSAL_H
 #define ZPACS_DIMSE_REFUSAL_H
 
+#include "dimse/refused.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-/* Why an association did not come about: each is counted and logged as association.refused. */
+/* Why an association did not come about: each is counted, listed (refused.h) and logged as
+ * association.refused. */
 typedef enum {
     REFUSAL_LIMIT_TOTAL,
     REFUSAL_LIMIT_ADDRESS,
@@ -19,11 +22,17 @@ typedef enum {
     REFUSAL_COUNT
 } refusal_t;
 
+typedef struct {
+    refusal_t why;
+    const char *association; /* what is not known is NULL */
+    const char *peer, *calling, *called;
+    const char *detail; /* NULL or "": what the reason means */
+} refusal_report_t;
+
 /* Shows every reason at /metrics from the start, with 0. */
 void refusal_register(void);
 
-/* Counts and logs. calling and detail may be "". */
-void refusal_note(refusal_t why, const char *association, const char *peer_address,
-                  const char *calling_ae_title, const char *detail);
+/* Counts, lists and logs. */
+void refusal_note(refused_t *refused, const refusal_report_t *report);
 
 #endif

@@ -68,6 +68,14 @@ static status_t example_health(void *state)
     return strcmp(self->mood, "ill") == 0 ? (fail)(STATUS_UNAVAILABLE, "feels ill") : STATUS_OK;
 }
 
+static void example_write_mood(void *state, buffer_t *out_json)
+{
+    example_config_t *self = state;
+    buffer_printf(out_json, "{\"mood\":\"%s\"}", self->mood);
+}
+
+static const service_page_t example_pages[] = {{"/mood", example_write_mood}, {NULL, NULL}};
+
 static const service_t example = {.name = "example",
                                   .config = example_fields,
                                   .config_size = sizeof(example_config_t),
@@ -75,7 +83,8 @@ static const service_t example = {.name = "example",
                                   .drain = example_drain,
                                   .is_drained = example_is_drained,
                                   .stop = example_stop,
-                                  .health = example_health};
+                                  .health = example_health,
+                                  .pages = example_pages};
 
 /* ---- running it in a process of its own ------------------------------------------------------ */
 
@@ -247,7 +256,7 @@ static void exit_codes_say_whose_turn_it_is(void **state)
     assert_int_equal(end(&child), 0);
 }
 
-static char *get(const char *path)
+static char *get_from(const char *host, const char *path)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     address.sin_port = htons((uint16_t)atoi(strchr(admin_address, ':') + 1));
@@ -255,7 +264,7 @@ static char *get(const char *path)
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     AUTO_FREE char *question =
-        memory_format("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+        memory_format("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host);
     assert_int_equal(write(fd, question, strlen(question)), strlen(question));
     char *answer = memory_allocate(64 * 1024);
     size_t length = 0;
@@ -264,6 +273,41 @@ static char *get(const char *path)
         length += (size_t)got;
     close(fd);
     return answer;
+}
+
+static char *get(const char *path)
+{
+    return get_from("localhost", path);
+}
+
+static void pages_of_the_service_are_served(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *path, *http, *said;
+    } cases[] = {
+        {"localhost", "/mood", "HTTP/1.1 200", "{\"mood\":\"fine\"}"},
+        {"LocalHost:1", "/mood", "HTTP/1.1 200", "{\"mood\":\"fine\"}"},
+        {"localhost:1", "/mood", "HTTP/1.1 200", "{\"mood\":\"fine\"}"},
+        {"127.0.0.1:1", "/mood", "HTTP/1.1 200", "{\"mood\":\"fine\"}"},
+        {"[::1]:1", "/mood", "HTTP/1.1 200", "{\"mood\":\"fine\"}"},
+        {"evil.example", "/mood", "HTTP/1.1 421", "ask by address"},
+        {"127.0.0.1.evil.example", "/mood", "HTTP/1.1 421", "ask by address"},
+        {"localhost.evil.example", "/mood", "HTTP/1.1 421", "ask by address"},
+        {"evil.example", "/metrics", "HTTP/1.1 200", "zpacs_info"},
+        {"localhost", "/%6dood", "HTTP/1.1 404", "NOT_FOUND"},
+        {"localhost", "/mood/", "HTTP/1.1 404", "NOT_FOUND"},
+    };
+    AUTO_FREE char *settings = memory_format("ZPACS_ADMIN=%s", admin_address);
+    child_t child = start(settings, NULL, NULL);
+    wait_for(&child, "service.ready");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_FREE char *answer = get_from(cases[i].host, cases[i].path);
+        if (strncmp(answer, cases[i].http, 12) != 0 || !strstr(answer, cases[i].said))
+            fail_msg("%s of %s: %s", cases[i].path, cases[i].host, answer);
+    }
+    kill(child.pid, SIGTERM);
+    assert_int_equal(end(&child), 0);
 }
 
 static void health_and_metrics_are_served(void **state)
@@ -336,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_second_signal_ends_at_once),
         cmocka_unit_test(exit_codes_say_whose_turn_it_is),
         cmocka_unit_test(health_and_metrics_are_served),
+        cmocka_unit_test(pages_of_the_service_are_served),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
