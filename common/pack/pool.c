@@ -132,18 +132,45 @@ static void seal_waiting(pack_pool_t *pool, size_t index)
     pack_writer_seal(pool->data_folder, &writer);
 }
 
-status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer)
+status_t pack_pool_lease_new(pack_pool_t *pool, pack_writer_t **out_writer)
+{
+    return pack_writer_create(pool->data_folder, out_writer);
+}
+
+status_t pack_pool_lease_waiting(pack_pool_t *pool, const char *address, pack_writer_t **out_writer,
+                                 int64_t *out_since_ms)
 {
     for (size_t i = 0; i < pool->count; i++) {
         if (strcmp(pool->waiting[i].address, address) == 0) {
+            *out_since_ms = pool->waiting[i].since_ms;
             *out_writer = take_waiting(pool, i);
             return STATUS_OK;
         }
     }
-    return pack_writer_create(pool->data_folder, out_writer);
+    return fail(STATUS_NOT_FOUND, "no pack waits for this address");
 }
 
-/* Those that wait are in the order of their return: the first has waited longest. */
+status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer)
+{
+    int64_t since_ms;
+    if (pack_pool_lease_waiting(pool, address, out_writer, &since_ms) == STATUS_OK)
+        return STATUS_OK;
+    return pack_pool_lease_new(pool, out_writer);
+}
+
+/* Those that wait are in order: the first has waited longest. */
+static void put_waiting(pack_pool_t *pool, const waiting_t *pack)
+{
+    if (pool->count == WAITING_MAX)
+        seal_waiting(pool, 0);
+    size_t at = pool->count;
+    while (at > 0 && pool->waiting[at - 1].since_ms > pack->since_ms)
+        at--;
+    memmove(&pool->waiting[at + 1], &pool->waiting[at], (pool->count - at) * sizeof *pack);
+    pool->waiting[at] = *pack;
+    pool->count++;
+}
+
 void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer)
 {
     uint64_t quarantined = 0;
@@ -156,10 +183,14 @@ void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **wr
         pack_writer_seal(pool->data_folder, writer);
         return;
     }
-    if (pool->count == WAITING_MAX)
-        seal_waiting(pool, 0);
-    pool->waiting[pool->count++] =
-        (waiting_t){*writer, memory_copy_text(address), clock_monotonic_ms()};
+    put_waiting(pool, &(waiting_t){*writer, memory_copy_text(address), clock_monotonic_ms()});
+    *writer = NULL;
+}
+
+void pack_pool_return_unused(pack_pool_t *pool, const char *address, pack_writer_t **writer,
+                             int64_t since_ms)
+{
+    put_waiting(pool, &(waiting_t){*writer, memory_copy_text(address), since_ms});
     *writer = NULL;
 }
 

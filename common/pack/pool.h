@@ -20,7 +20,13 @@ status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
                         void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
                         void *context);
 
+/* The pack that waits for this address, or a new one. */
 status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer);
+status_t pack_pool_lease_new(pack_pool_t *pool, pack_writer_t **out_writer);
+
+/* Fails: NOT_FOUND (none waits). out_since_ms tells since when it has waited, on the monotonic clock. */
+status_t pack_pool_lease_waiting(pack_pool_t *pool, const char *address, pack_writer_t **out_writer,
+                                 int64_t *out_since_ms);
 
 /*
  * Gives back: what another process has written through the descriptor meanwhile is recovered, a
@@ -28,6 +34,10 @@ status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t *
  * dead one, which is to be taken over, unless it is empty. *writer becomes NULL.
  */
 void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer);
+
+/* Gives back a waiting pack to which nothing was written: it goes on waiting. *writer becomes NULL. */
+void pack_pool_return_unused(pack_pool_t *pool, const char *address, pack_writer_t **writer,
+                             int64_t since_ms);
 
 /*
  * Gives back a pack of which a write or a sync has failed: it is not written to again. An empty

@@ -187,7 +187,8 @@ status_t pack_writer_view(pack_writer_t *writer, const uint8_t **out_bytes, size
     if (pack_file_write(writer->fd, writer->buffer, writer->buffered, writer->written) != STATUS_OK)
         return writer_die(writer); /* stays buffered too: the block's end is still to come */
     size_t length = before + (size_t)writer->dataset_length;
-    void *view = mmap(NULL, length, PROT_READ, MAP_SHARED, writer->fd, (off_t)writer->durable);
+    /* Private, since a sandbox that allows shared mappings allows writing through one. */
+    void *view = mmap(NULL, length, PROT_READ, MAP_PRIVATE, writer->fd, (off_t)writer->durable);
     if (view == MAP_FAILED)
         return fail(STATUS_UNAVAILABLE, "cannot map pack: %s", strerror(errno));
     writer->view = view;

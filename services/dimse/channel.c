@@ -1,6 +1,7 @@
 #include "dimse/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,6 +65,13 @@ static void close_fds(int fds[CHANNEL_FDS_MAX])
     }
 }
 
+/* Tells the end from an empty message, which a child may send to look as if it had ended. */
+static bool is_hung_up(int channel)
+{
+    struct pollfd state = {channel, POLLIN, 0};
+    return poll(&state, 1, 0) != 1 || (state.revents & (POLLHUP | POLLERR));
+}
+
 status_t channel_receive(int channel, channel_message_t *out_message, int out_fds[CHANNEL_FDS_MAX],
                          bool wait)
 {
@@ -82,6 +90,8 @@ status_t channel_receive(int channel, channel_message_t *out_message, int out_fd
     while (got < 0 && errno == EINTR);
     if (got < 0 && errno == EAGAIN)
         return STATUS_BUSY;
+    if (got == 0 && !is_hung_up(channel))
+        return fail(STATUS_INVALID, "an empty channel message");
     if (got <= 0)
         return fail(STATUS_NOT_FOUND, "the other end is gone");
     take_fds(&header, out_fds);

@@ -27,7 +27,8 @@ typedef enum {
     CHANNEL_PACK_FAILED,   /* a write or sync of the pack has failed: text says why */
     CHANNEL_ENDED,         /* the last words: text says why */
     /* courier → child */
-    CHANNEL_PACK,    /* with the pack's descriptor */
+    CHANNEL_START,   /* the first message; with a pack, durable up to offset, if one waited */
+    CHANNEL_PACK,    /* with a new pack's descriptor */
     CHANNEL_NO_PACK, /* text says why */
     CHANNEL_DRAIN,   /* finish soon */
     CHANNEL_STOP     /* end at the next message boundary */

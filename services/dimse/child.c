@@ -72,8 +72,17 @@ static status_t take_message(child_t *child, channel_kind_t *out_kind)
     return status;
 }
 
+static status_t use_lent_pack(child_t *child)
+{
+    int pack = child->lent;
+    child->lent = -1;
+    return pack_writer_adopt(pack, &child->writer);
+}
+
 status_t child_need_pack(child_t *child)
 {
+    if (child->lent >= 0)
+        return use_lent_pack(child);
     if (child->writer && !pack_writer_is_full(child->writer))
         return STATUS_OK;
     pack_writer_close(&child->writer);
@@ -279,6 +288,35 @@ static bool establish(child_t *child)
     return true;
 }
 
+/*
+ * Waits for the courier's first message. A pack that holds records of other associations comes with
+ * it or never: whoever takes this process over later finds the sandbox closed around that pack.
+ */
+static status_t start(child_t *child, sandbox_t *sandbox)
+{
+    channel_message_t message;
+    int fds[CHANNEL_FDS_MAX];
+    struct pollfd ready = {child->channel, POLLIN, 0};
+    if (poll(&ready, 1, PACK_REPLY_MS) == 0)
+        return fail(STATUS_EXPIRED, "the courier does not answer");
+    TRY(channel_receive(child->channel, &message, fds, true));
+    if (message.kind != CHANNEL_START)
+        return fail(STATUS_INTERNAL, "the first message is none to start with");
+    child->lent = sandbox->pack = fds[0];
+    sandbox->pack_start = message.offset;
+    return STATUS_OK;
+}
+
+static status_t enclose(child_t *child)
+{
+    sandbox_t sandbox = {.socket = child->socket,
+                         .channel = child->channel,
+                         .largest_dataset_bytes =
+                             (uint64_t)child->settings->config->max_dataset_bytes};
+    TRY(start(child, &sandbox));
+    return sandbox_enter(&sandbox);
+}
+
 int child_main(const child_settings_t *settings, const channel_message_t *spawn, int socket,
                int channel)
 {
@@ -288,7 +326,7 @@ int child_main(const child_settings_t *settings, const channel_message_t *spawn,
     child->socket = socket;
     child->channel = channel;
     address_format(&spawn->address, child->peer_address);
-    if (sandbox_enter((uint64_t)settings->config->max_dataset_bytes) != STATUS_OK) {
+    if (enclose(child) != STATUS_OK) {
         child_tell(child, CHANNEL_REFUSED, REFUSAL_INTERNAL, fail_detail());
         return EXIT_SANDBOX;
     }

@@ -31,6 +31,7 @@ typedef struct {
     association_t *association;
     accepted_context_t contexts[256]; /* by identifier */
     child_state_t state;
+    int lent; /* the pack that had waited for this address, until the first store; -1 */
     pack_writer_t *writer; /* NULL until the first store */
     buffer_t answer;
     uint64_t unannounced_bytes; /* of instances whose announcement found the channel full */

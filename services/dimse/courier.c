@@ -38,8 +38,10 @@ typedef struct lease {
     channel_message_t self; /* association, address, calling, called */
     char peer[ADDRESS_TEXT_SIZE];
     int channel;
-    pack_writer_t *writer; /* the pack it has, or NULL */
-    uint64_t announced;    /* durable offset of that pack that the index is being told */
+    pack_writer_t *writer;   /* the pack it has, or NULL */
+    uint64_t start;          /* durable offset of that pack when it was lent */
+    int64_t waited_since_ms; /* of a pack that had waited; 0: it was new */
+    uint64_t announced;      /* durable offset of that pack that the index is being told */
     uint64_t stored, refused, bytes;
     int64_t began_ms;
     bool was_accepted, was_refused;
@@ -93,6 +95,13 @@ static void register_metrics(void)
     refusal_register();
 }
 
+static void tell_child(const lease_t *lease, channel_kind_t kind)
+{
+    channel_message_t message = lease->self;
+    message.kind = kind;
+    channel_send(lease->channel, &message, NULL, 0, false);
+}
+
 /* ---- packs ------------------------------------------------------------------------------------ */
 
 static void announce(courier_t *courier, lease_t *lease, uint64_t durable)
@@ -104,8 +113,27 @@ static void announce(courier_t *courier, lease_t *lease, uint64_t durable)
     announcements_put(courier->announcements, &pack, durable);
 }
 
-/* The pack's own bytes decide what is durable, whatever the child said, or could no longer say. */
-static void take_back(courier_t *courier, lease_t *lease)
+/* ALIVE: it may keep the descriptor, so nobody else may be lent that pack. */
+typedef enum { CHILD_ALIVE, CHILD_GONE } child_end_t;
+
+static void give_to_pool(courier_t *courier, lease_t *lease, child_end_t end)
+{
+    uint64_t durable = pack_writer_durable_offset(lease->writer);
+    if (lease->pack_failed || (end == CHILD_ALIVE && !pack_writer_is_full(lease->writer)))
+        pack_pool_discard(courier->pool, &lease->writer);
+    else if (lease->waited_since_ms && durable == lease->start &&
+             !pack_writer_is_dead(lease->writer))
+        pack_pool_return_unused(courier->pool, lease->peer, &lease->writer, lease->waited_since_ms);
+    else
+        pack_pool_return(courier->pool, lease->peer, &lease->writer);
+    lease->pack_failed = false;
+}
+
+/*
+ * The pack's own bytes behind the lease's start decide what is durable, whatever the child said, or
+ * could no longer say. What lies before is known, and is not read again.
+ */
+static void take_back(courier_t *courier, lease_t *lease, child_end_t end)
 {
     uint64_t quarantined = 0;
     if (!lease->writer)
@@ -122,11 +150,7 @@ static void take_back(courier_t *courier, lease_t *lease)
                   LOG_NUMBER("quarantined", quarantined),
                   LOG_TEXT("detail", status == STATUS_OK ? "" : fail_detail()));
     }
-    if (lease->pack_failed)
-        pack_pool_discard(courier->pool, &lease->writer);
-    else
-        pack_pool_return(courier->pool, lease->peer, &lease->writer);
-    lease->pack_failed = false;
+    give_to_pool(courier, lease, end);
 }
 
 static void take_pack_failed(lease_t *lease, const channel_message_t *message)
@@ -140,22 +164,45 @@ static void take_pack_failed(lease_t *lease, const channel_message_t *message)
               LOG_TEXT("detail", message->text));
 }
 
+static void send_pack(lease_t *lease, channel_kind_t kind, int64_t waited_since_ms)
+{
+    channel_message_t message = lease->self;
+    int fd = pack_writer_fd(lease->writer);
+    message.kind = kind;
+    message.offset = pack_writer_durable_offset(lease->writer);
+    lease->start = lease->announced = message.offset;
+    lease->waited_since_ms = waited_since_ms;
+    channel_send(lease->channel, &message, &fd, 1, false); /* if that fails, the child is gone */
+}
+
+/*
+ * Lets the child begin. A pack with records of earlier associations is lent now, before a byte of
+ * the peer has been read, or not at all.
+ */
+static void start_child(courier_t *courier, lease_t *lease)
+{
+    int64_t since_ms;
+    if (pack_pool_lease_waiting(courier->pool, lease->peer, &lease->writer, &since_ms) == STATUS_OK)
+        send_pack(lease, CHANNEL_START, since_ms);
+    else
+        tell_child(lease, CHANNEL_START);
+    if (courier->told_drain)
+        tell_child(lease, CHANNEL_DRAIN);
+}
+
 static void give_pack(courier_t *courier, lease_t *lease)
 {
     channel_message_t reply = lease->self;
-    take_back(courier, lease);
-    if (pack_pool_lease(courier->pool, lease->peer, &lease->writer) != STATUS_OK) {
-        log_error("pack.not_available", LOG_TEXT("association", lease->self.association.text),
-                  LOG_TEXT("detail", fail_detail()));
-        reply.kind = CHANNEL_NO_PACK;
-        channel_set_text(&reply, fail_detail());
-        channel_send(lease->channel, &reply, NULL, 0, false);
+    take_back(courier, lease, CHILD_ALIVE);
+    if (pack_pool_lease_new(courier->pool, &lease->writer) == STATUS_OK) {
+        send_pack(lease, CHANNEL_PACK, 0);
         return;
     }
-    int fd = pack_writer_fd(lease->writer);
-    lease->announced = pack_writer_durable_offset(lease->writer);
-    reply.kind = CHANNEL_PACK;
-    channel_send(lease->channel, &reply, &fd, 1, false); /* if that fails, the child is gone */
+    log_error("pack.not_available", LOG_TEXT("association", lease->self.association.text),
+              LOG_TEXT("detail", fail_detail()));
+    reply.kind = CHANNEL_NO_PACK;
+    channel_set_text(&reply, fail_detail());
+    channel_send(lease->channel, &reply, NULL, 0, false);
 }
 
 /* A child's word counts only for the pack it was handed, and only within its file. */
@@ -251,7 +298,7 @@ static void close_lease(courier_t *courier, lease_t *lease)
             break;
         }
     }
-    take_back(courier, lease);
+    take_back(courier, lease, CHILD_GONE);
     limits_give(courier->limits, &lease->self.address);
     metric_add(&active, -1);
     if (lease->was_accepted)
@@ -284,13 +331,6 @@ static void serve_lease(courier_t *courier, lease_t *lease)
         if (status == STATUS_OK)
             take_message(courier, lease, &message);
     }
-}
-
-static void tell_child(const lease_t *lease, channel_kind_t kind)
-{
-    channel_message_t message = lease->self;
-    message.kind = kind;
-    channel_send(lease->channel, &message, NULL, 0, false);
 }
 
 static void tell_children(const courier_t *courier, channel_kind_t kind)
@@ -328,8 +368,8 @@ static void take_arrivals(courier_t *courier)
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = lease};
         if (epoll_ctl(courier->epoll, EPOLL_CTL_ADD, lease->channel, &event) < 0)
             close_lease(courier, lease);
-        else if (courier->told_drain)
-            tell_child(lease, CHANNEL_DRAIN);
+        else
+            start_child(courier, lease);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "dimse/sandbox.h"
 
+#include "pack/record.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -12,13 +14,19 @@
 /* Memory of its own: a PDU, a command set, the pack writer's buffer, an inflated dataset. */
 #define MEMORY_MAX (UINT64_C(1) << 30)
 
-enum { DESCRIPTORS_MAX = 32 }; /* three standard ones, socket, channel, pack, and some air */
+enum { DESCRIPTORS_MAX = 32 }; /* three standard ones, socket, channel, packs, and some air */
+
+/* Of a pack: the last record begins below PACK_SEAL_SIZE; beside its dataset it has some digests. */
+static uint64_t largest_file(uint64_t largest_dataset_bytes)
+{
+    return PACK_SEAL_SIZE + largest_dataset_bytes + largest_dataset_bytes / 1024 + (1 << 20);
+}
 
 /*
  * RLIMIT_DATA bounds what it allocates. RLIMIT_AS must leave room to map a whole dataset of its
- * pack (read-only, file-backed) besides.
+ * pack (read-only, file-backed) besides. RLIMIT_FSIZE bounds what recovery may have to read.
  */
-static status_t set_limits(uint64_t largest_mapping_bytes)
+static status_t set_limits(uint64_t largest_dataset_bytes)
 {
     const struct {
         __rlimit_resource_t resource;
@@ -26,14 +34,19 @@ static status_t set_limits(uint64_t largest_mapping_bytes)
     } rows[] = {
         {RLIMIT_CORE, 0},
         {RLIMIT_NOFILE, DESCRIPTORS_MAX},
+        {RLIMIT_FSIZE, largest_file(largest_dataset_bytes)},
 #ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is some terabytes */
         {RLIMIT_DATA, MEMORY_MAX},
-        {RLIMIT_AS, MEMORY_MAX + largest_mapping_bytes},
+        {RLIMIT_AS, MEMORY_MAX + largest_dataset_bytes},
 #endif
     };
-    (void)largest_mapping_bytes;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct rlimit limit = {rows[i].value, rows[i].value};
+        struct rlimit limit;
+        getrlimit(rows[i].resource, &limit);
+        if (rows[i].value < limit.rlim_max) /* a smaller one was the operator's wish */
+            limit.rlim_max = rows[i].value;
+        if (limit.rlim_cur > limit.rlim_max)
+            limit.rlim_cur = limit.rlim_max;
         if (setrlimit(rows[i].resource, &limit) < 0)
             return fail(STATUS_UNAVAILABLE, "rlimit %zu: %s", i, strerror(errno));
     }
@@ -43,9 +56,7 @@ static status_t set_limits(uint64_t largest_mapping_bytes)
 /* What it may do with the descriptors it has, with its memory, and about time and signals. */
 static const int allowed[] = {
     SCMP_SYS(read),
-    SCMP_SYS(write),
     SCMP_SYS(readv),
-    SCMP_SYS(writev),
     SCMP_SYS(recvfrom),
     SCMP_SYS(sendto),
     SCMP_SYS(recvmsg),
@@ -54,17 +65,13 @@ static const int allowed[] = {
     SCMP_SYS(ppoll),
     SCMP_SYS(select),
     SCMP_SYS(pselect6),
-    SCMP_SYS(shutdown),
-    SCMP_SYS(close),
     SCMP_SYS(getsockopt),
     SCMP_SYS(setsockopt),
     SCMP_SYS(getpeername),
     SCMP_SYS(getsockname),
     SCMP_SYS(pread64),
-    SCMP_SYS(pwrite64),
     SCMP_SYS(fdatasync),
     SCMP_SYS(fsync),
-    SCMP_SYS(ftruncate),
     SCMP_SYS(lseek),
     SCMP_SYS(fstat),
     SCMP_SYS(brk),
@@ -96,14 +103,75 @@ static const int allowed[] = {
 #endif
 };
 
-static int add_rules(scmp_filter_ctx filter)
+/* ---- descriptors --------------------------------------------------------------------------------
+ * The kernel looks at the lower half of the register only, so the filter must, too.
+ */
+#define DESCRIPTOR(fd) SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)(uint32_t)(fd))
+
+static bool is_pack(const sandbox_t *sandbox, int fd)
 {
-    int result = 0;
+    return fd > STDERR_FILENO && fd != sandbox->socket && fd != sandbox->channel;
+}
+
+static int allow_on(scmp_filter_ctx filter, int call, int fd)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, DESCRIPTOR(fd));
+}
+
+/* An argument of the call must not be below first. */
+static int allow_from(scmp_filter_ctx filter, int call, int fd, unsigned argument, uint64_t first)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 2, DESCRIPTOR(fd),
+                            SCMP_CMP(argument, SCMP_CMP_GE, first));
+}
+
+/*
+ * Every other number can only become a pack that was new when it was lent: nothing of another
+ * association lies in it but its header. A number with a meaning of its own is never free again:
+ * closing it is answered with success and comes true when the process ends. So the courier knows by
+ * the end of its channel that no descriptor of a pack is left.
+ */
+static int add_pack_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
+{
+    int result = allow_on(filter, SCMP_SYS(close), -1);
+    for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
+        bool is_kept = !is_pack(sandbox, fd) || fd == sandbox->pack;
+        result |= seccomp_rule_add(filter, is_kept ? SCMP_ACT_ERRNO(0) : SCMP_ACT_ALLOW,
+                                   SCMP_SYS(close), 1, DESCRIPTOR(fd));
+        if (!is_pack(sandbox, fd))
+            continue;
+        uint64_t first = fd == sandbox->pack ? sandbox->pack_start : PACK_BLOCK_SIZE;
+        result |= allow_from(filter, SCMP_SYS(pwrite64), fd, 3, first);
+        result |= allow_from(filter, SCMP_SYS(ftruncate), fd, 1, first);
+    }
+    return result;
+}
+
+static int add_stream_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
+{
+    const int writable[] = {STDOUT_FILENO, STDERR_FILENO, sandbox->socket};
+    int result = allow_on(filter, SCMP_SYS(shutdown), sandbox->socket);
+    for (size_t i = 0; i < sizeof writable / sizeof *writable; i++) {
+        result |= allow_on(filter, SCMP_SYS(write), writable[i]);
+        result |= allow_on(filter, SCMP_SYS(writev), writable[i]);
+    }
+    /* Flags belong to the open file: those of a pack are the courier's, too. */
+    result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
+                               DESCRIPTOR(sandbox->socket), SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
+    return result;
+}
+
+/* ---- all --------------------------------------------------------------------------------------- */
+
+static int add_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
+{
+    int result = add_pack_rules(filter, sandbox) | add_stream_rules(filter, sandbox);
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
-    /* Memory never becomes code. */
-    result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
-                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    /* Memory never becomes code, nor a way to write to a file. */
+    result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+                               SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_SHARED, 0));
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     /* fstat() of the C library; a path would come with other flags. */
@@ -111,23 +179,30 @@ static int add_rules(scmp_filter_ctx filter)
                                SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
-    result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                               SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
     /* abort() of this process, so that it is seen as one. */
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     return result;
 }
 
-status_t sandbox_enter(uint64_t largest_mapping_bytes)
+static status_t check_numbers(const sandbox_t *sandbox)
 {
+    if (sandbox->socket >= DESCRIPTORS_MAX || sandbox->channel >= DESCRIPTORS_MAX ||
+        sandbox->pack >= DESCRIPTORS_MAX)
+        return fail(STATUS_INTERNAL, "a descriptor is over the limit of %d", DESCRIPTORS_MAX);
+    return STATUS_OK;
+}
+
+status_t sandbox_enter(const sandbox_t *sandbox)
+{
+    TRY(check_numbers(sandbox));
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(STATUS_UNAVAILABLE, "prctl: %s", strerror(errno));
-    TRY(set_limits(largest_mapping_bytes));
+    TRY(set_limits(sandbox->largest_dataset_bytes));
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return fail(STATUS_UNAVAILABLE, "no seccomp filter");
-    int result = add_rules(filter);
+    int result = add_rules(filter, sandbox);
     if (result == 0)
         result = seccomp_load(filter);
     seccomp_release(filter);

@@ -556,7 +556,14 @@ def test_broken_protocol_ends_the_association(dimse, payload):
     assert dimse.metric("zpacs_associations_died_total") == 0
 
 
-def test_child_is_in_its_sandbox(dimse):
+def files_of(pid):
+    """What its descriptors beyond the standard ones are: pack or socket."""
+    names = [os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir() if int(f.name) > 2]
+    return sorted("pack" if n.endswith(".pack") else n.split(":")[0] for n in names)
+
+
+def test_child_is_in_its_sandbox(make_dimse):
+    dimse = make_dimse()
     with dimse.connect() as association:
         assert association.echo() == 0
         child = dimse.processes("dimse-assoc")[0]
@@ -565,8 +572,37 @@ def test_child_is_in_its_sandbox(dimse):
         assert fields["Seccomp"] == "2" and fields["NoNewPrivs"] == "1" and fields["Threads"] == "1"
         limits = Path(f"/proc/{child}/limits").read_text()
         assert next(l for l in limits.splitlines() if "core file" in l).split()[4] == "0"
-        names = [os.readlink(f) for f in Path(f"/proc/{child}/fd").iterdir() if int(f.name) > 2]
-        assert sorted(n.split(":")[0] for n in names) == ["socket", "socket"]
+        assert files_of(child) == ["socket", "socket"]
+
+
+def test_a_pack_with_records_of_others_is_lent_before_the_peer_is_heard(make_dimse):
+    dimse = make_dimse()
+    sent = []
+
+    def store(association):
+        instance = uid()
+        sent.append(dataset(SECONDARY_CAPTURE, instance, pixels=os.urandom(2_000_000)))
+        assert association.store(SECONDARY_CAPTURE, instance, sent[-1]).status == 0
+
+    with dimse.connect(STORAGE) as association:
+        store(association)
+    assert wait_for(lambda: dimse.events("association.ended"))
+    assert len(dimse.packs()) == 1
+    with socket.create_connection(("127.0.0.1", dimse.port)):  # says nothing
+        assert wait_for(lambda: [files_of(p) for p in dimse.processes("dimse-assoc")] ==
+                        [["pack", "socket", "socket"]])
+        with dimse.connect(STORAGE) as other:  # has one of its own
+            store(other)
+            assert len(dimse.packs()) == 2
+    assert wait_for(lambda: not dimse.processes("dimse-assoc"))
+    with dimse.connect(STORAGE) as one, dimse.connect(STORAGE) as two:
+        store(one)
+        store(two)
+        store(one)
+    assert wait_for(lambda: not dimse.processes("dimse-assoc"))
+    assert len(dimse.packs()) == 2 and all(dimse.holds(data) == 1 for data in sent)
+    assert dimse.metric("zpacs_pack_alarms_total") == 0
+    assert dimse.metric("zpacs_associations_died_total") == 0
 
 
 # ---- drain --------------------------------------------------------------------------------------

@@ -120,6 +120,36 @@ static void takes_over_what_the_dead_left(void **state)
     pack_pool_close(&pool);
 }
 
+/* An association that stores nothing makes no pack, and keeps none from being sealed. */
+static void an_unused_lease_changes_nothing(void **state)
+{
+    (void)state;
+    enum { ADDRESSES = 64 };
+    pack_pool_t *pool;
+    pack_writer_t *writer;
+    int64_t since_ms = 0;
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    assert_status(pack_pool_lease_waiting(pool, "0", &writer, &since_ms), STATUS_NOT_FOUND);
+    ulid_t packs[ADDRESSES + 1];
+    for (int i = 0; i <= ADDRESSES; i++) {
+        AUTO_FREE char *address = memory_format("%d", i);
+        if (i == ADDRESSES) { /* all places are taken; the first that came is looked at again */
+            assert_ok(pack_pool_lease_waiting(pool, "0", &writer, &since_ms));
+            pack_pool_return_unused(pool, "0", &writer, since_ms);
+        }
+        assert_ok(pack_pool_lease_new(pool, &writer));
+        put_record(writer, 100, (uint32_t)i, 100);
+        packs[i] = pack_writer_pack(writer);
+        pack_pool_return(pool, address, &writer);
+        usleep(i == 0 ? 2000 : 0); /* so that the first has waited longer than any other */
+    }
+    AUTO_FREE char *first = pack_path_sealed(data_folder, &packs[0]);
+    AUTO_FREE char *second = pack_path_open(data_folder, &packs[1]);
+    assert_int_equal(access(first, F_OK), 0);
+    assert_int_equal(access(second, F_OK), 0);
+    pack_pool_close(&pool);
+}
+
 static void many_addresses_do_not_keep_many_packs_open(void **state)
 {
     (void)state;
@@ -189,11 +219,9 @@ static void a_failed_pack_is_not_leased_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_series_stays_together),
-        TEST(a_lease_comes_back_with_what_a_child_wrote),
-        TEST(takes_over_what_the_dead_left),
-        TEST(a_failed_pack_is_not_leased_again),
-        TEST(many_addresses_do_not_keep_many_packs_open),
+        TEST(a_series_stays_together),         TEST(a_lease_comes_back_with_what_a_child_wrote),
+        TEST(takes_over_what_the_dead_left),   TEST(a_failed_pack_is_not_leased_again),
+        TEST(an_unused_lease_changes_nothing), TEST(many_addresses_do_not_keep_many_packs_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,421 @@
+/* What a child that was taken over can do to the records of earlier associations: nothing. */
+#include "dimse/sandbox.h"
+
+#include "base/memory.h"
+#include "pack/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SOCKET = 3, CHANNEL = 4, PACK = 5, NEW_PACK = 6, START = 8192, LENGTH = 3 * 4096 };
+
+/* Beyond 4 GiB, so that both halves of an offset count. */
+#define HIGH_START ((UINT64_C(1) << 32) + 8192)
+
+static char evil[] = "evil";
+static struct iovec evil_part = {evil, sizeof evil};
+
+/* ---- the child --------------------------------------------------------------------------------- */
+
+static long write_below(void)
+{
+    return pwrite(PACK, evil, sizeof evil, START - 1);
+}
+
+static long write_header_of_new(void)
+{
+    return pwrite(NEW_PACK, evil, sizeof evil, 4095);
+}
+
+static long write_with_garbage_above_the_descriptor(void)
+{
+    return syscall(SYS_pwrite64, PACK | 1L << 32, evil, sizeof evil, 0L);
+}
+
+static long write_vector(void)
+{
+    return pwritev(PACK, &evil_part, 1, 0);
+}
+
+static long write_vector_2(void)
+{
+    return pwritev2(PACK, &evil_part, 1, -1, RWF_APPEND);
+}
+
+static long seek_and_write(void)
+{
+    return lseek(PACK, 0, SEEK_SET) < 0 ? -1 : write(PACK, evil, sizeof evil);
+}
+
+static long seek_and_write_new(void)
+{
+    return lseek(NEW_PACK, 0, SEEK_SET) < 0 ? -1 : write(NEW_PACK, evil, sizeof evil);
+}
+
+static long seek_and_writev(void)
+{
+    return lseek(PACK, 0, SEEK_SET) < 0 ? -1 : writev(PACK, &evil_part, 1);
+}
+
+static long cut_below(void)
+{
+    return ftruncate(PACK, START - 1);
+}
+
+static long punch(void)
+{
+    return fallocate(PACK, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096);
+}
+
+static long copy_range(void)
+{
+    off_t from = START, to = 0;
+    return copy_file_range(PACK, &from, PACK, &to, 4, 0);
+}
+
+static long send_file(void)
+{
+    off_t from = START;
+    return sendfile(PACK, PACK, &from, 4);
+}
+
+static long splice_in(void)
+{
+    off_t to = 0;
+    return splice(CHANNEL, NULL, PACK, &to, 4, 0);
+}
+
+static long map_shared(void)
+{
+    char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, PACK, 0);
+    return map == MAP_FAILED ? -1 : (map[0] = 'e');
+}
+
+static long map_shared_and_protect(void)
+{
+    char *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED_VALIDATE, PACK, 0);
+    return map == MAP_FAILED || mprotect(map, 4096, PROT_READ | PROT_WRITE) ? -1 : (map[0] = 'e');
+}
+
+static long duplicate(void)
+{
+    return dup(PACK);
+}
+
+static long duplicate_2(void)
+{
+    return dup2(PACK, STDERR_FILENO);
+}
+
+static long duplicate_fcntl(void)
+{
+    return fcntl(PACK, F_DUPFD, 10);
+}
+
+static long set_flags(void)
+{
+    return fcntl(PACK, F_SETFL, O_APPEND);
+}
+
+static long open_proc(void)
+{
+    return open("/proc/self/fd/5", O_RDWR);
+}
+
+static long use_ring(void)
+{
+    struct io_uring_params params = {0};
+    return syscall(SYS_io_uring_setup, 4, &params);
+}
+
+static long send_to_itself(void)
+{
+    int ends[2];
+    return socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends);
+}
+
+static long hang_up(void)
+{
+    return shutdown(CHANNEL, SHUT_RDWR);
+}
+
+static long fork_another(void)
+{
+    return (long)fork();
+}
+
+/* The courier takes the end of the channel for the end of the process. */
+static long keep_channel(void)
+{
+    return close(CHANNEL) == 0 && fcntl(CHANNEL, F_GETFL) >= 0 ? 0 : -1;
+}
+
+/* Another pack must not come to stand under a number that has a meaning. */
+static long keep_numbers(void)
+{
+    static const int kept[] = {0, 1, 2, SOCKET, CHANNEL, PACK};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (close(kept[i]) != 0 || fcntl(kept[i], F_GETFL) < 0)
+            return -1;
+    return 0;
+}
+
+static long grow_beyond(void)
+{
+    return ftruncate(PACK, INT64_C(1) << 40);
+}
+
+static long write_own(void)
+{
+    return pwrite(PACK, "mine", 4, START) == 4 && ftruncate(PACK, START) == 0 &&
+                   pwrite(PACK, "mine", 4, LENGTH) == 4 && fdatasync(PACK) == 0
+               ? 0
+               : -1;
+}
+
+static long write_own_new(void)
+{
+    return pwrite(NEW_PACK, "mine", 4, 4096) == 4 && ftruncate(NEW_PACK, 4096) == 0 &&
+                   close(NEW_PACK) == 0 && close(NEW_PACK) == -1 && close(-1) == -1
+               ? 0
+               : -1;
+}
+
+static long talk(void)
+{
+    return write(SOCKET, "pdu", 3) == 3 && send(CHANNEL, "word", 4, 0) == 4 &&
+                   fcntl(SOCKET, F_SETFL, O_NONBLOCK) == 0 && shutdown(SOCKET, SHUT_WR) == 0
+               ? 0
+               : -1;
+}
+
+static long map_own(void)
+{
+    const char *map = mmap(NULL, LENGTH, PROT_READ, MAP_PRIVATE, PACK, 0);
+    return map != MAP_FAILED && memcmp(map, "old", 3) == 0 ? 0 : -1;
+}
+
+/* ---- the cases --------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    long (*attempt)(void);
+    int signal; /* that ends it; 0: it is allowed, and must return 0 */
+} cases[] = {
+    {"pwrite below the start", write_below, SIGSYS},
+    {"pwrite to the header of a new pack", write_header_of_new, SIGSYS},
+    {"a descriptor with a high half", write_with_garbage_above_the_descriptor, SIGSYS},
+    {"pwritev", write_vector, SIGSYS},
+    {"pwritev2", write_vector_2, SIGSYS},
+    {"lseek, write", seek_and_write, SIGSYS},
+    {"lseek, write to a new pack", seek_and_write_new, SIGSYS},
+    {"lseek, writev", seek_and_writev, SIGSYS},
+    {"ftruncate below the start", cut_below, SIGSYS},
+    {"fallocate", punch, SIGSYS},
+    {"copy_file_range", copy_range, SIGSYS},
+    {"sendfile", send_file, SIGSYS},
+    {"splice", splice_in, SIGSYS},
+    {"a shared mapping", map_shared, SIGSYS},
+    {"a shared mapping, writable later", map_shared_and_protect, SIGSYS},
+    {"dup", duplicate, SIGSYS},
+    {"dup2", duplicate_2, SIGSYS},
+    {"fcntl F_DUPFD", duplicate_fcntl, SIGSYS},
+    {"fcntl F_SETFL", set_flags, SIGSYS},
+    {"/proc/self/fd", open_proc, SIGSYS},
+    {"io_uring", use_ring, SIGSYS},
+    {"a socket pair to pass it over", send_to_itself, SIGSYS},
+    {"shutdown of the channel", hang_up, SIGSYS},
+    {"fork", fork_another, SIGSYS},
+    {"a file of a terabyte", grow_beyond, SIGXFSZ},
+    {"close of the channel", keep_channel, 0},
+    {"close of all that has a number", keep_numbers, 0},
+    {"its own part", write_own, 0},
+    {"its own part of a new pack", write_own_new, 0},
+    {"peer and courier", talk, 0},
+    {"a private view", map_own, 0},
+};
+
+static void put_at(int fd, int number)
+{
+    if (fd < 0 || (fd != number && dup2(fd, number) < 0))
+        _exit(90);
+}
+
+/* Lays the descriptors out as a child has them, encloses itself and tries. */
+static _Noreturn void be_child(int old, int new, uint64_t start, long (*attempt)(void))
+{
+    int stream[2], channel[2];
+    put_at(old, 50); /* out of the way */
+    put_at(new, 51);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, stream) != 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel) != 0)
+        _exit(91);
+    int parts[] = {stream[0], channel[0], stream[1], channel[1]};
+    for (int i = 0; i < 4; i++)
+        put_at(parts[i], 52 + i);
+    for (int i = 0; i < 2; i++)
+        put_at(52 + i, SOCKET + i);
+    put_at(50, PACK);
+    put_at(51, NEW_PACK);
+    struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    sandbox_t sandbox = {SOCKET, CHANNEL, PACK, start, 1 << 20};
+    if (sandbox_enter(&sandbox) != STATUS_OK)
+        _exit(92);
+    _exit(attempt() == 0 ? 0 : 1);
+}
+
+static int make_file(uint64_t start)
+{
+    char path[] = P_tmpdir "/zpacs-sandbox-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    assert_int_equal(ftruncate(fd, (off_t)start + 4096), 0);
+    assert_int_equal(pwrite(fd, "old", 3, 0), 3);
+    assert_int_equal(pwrite(fd, "old", 3, (off_t)start - 3), 3);
+    return fd;
+}
+
+static void assert_untouched(int fd, uint64_t start)
+{
+    char bytes[3] = "";
+    assert_int_equal(pread(fd, bytes, 3, 0), 3);
+    assert_memory_equal(bytes, "old", 3);
+    assert_int_equal(pread(fd, bytes, 3, (off_t)start - 3), 3);
+    assert_memory_equal(bytes, "old", 3);
+}
+
+static int try_in_child(int old, int new, uint64_t start, long (*attempt)(void))
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        be_child(old, new, start, attempt);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void earlier_records_are_out_of_reach(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int old = make_file(START), new = make_file(4096);
+        int status = try_in_child(old, new, START, cases[i].attempt);
+        if (cases[i].signal ? !WIFSIGNALED(status) || WTERMSIG(status) != cases[i].signal
+                            : status != 0)
+            fail_msg("%s: wait status %x", cases[i].name, status);
+        assert_untouched(old, START);
+        assert_untouched(new, 4096);
+        close(old);
+        close(new);
+    }
+}
+
+static long write_below_4g(void)
+{
+    return pwrite(PACK, evil, sizeof evil, START);
+}
+
+static long write_just_below_high(void)
+{
+    return pwrite(PACK, evil, sizeof evil, (off_t)HIGH_START - 1);
+}
+
+static void both_halves_of_an_offset_count(void **state)
+{
+    (void)state;
+    int old = make_file(HIGH_START), new = make_file(4096);
+    assert_int_equal(WTERMSIG(try_in_child(old, new, HIGH_START, write_below_4g)), SIGSYS);
+    assert_int_equal(WTERMSIG(try_in_child(old, new, HIGH_START, write_just_below_high)), SIGSYS);
+    assert_untouched(old, HIGH_START);
+    close(old);
+    close(new);
+}
+
+/* ---- normal work -------------------------------------------------------------------------------- */
+
+static status_t put_record(pack_writer_t *writer, size_t length, bool commits)
+{
+    AUTO_FREE uint8_t *bytes = memory_allocate(length);
+    const uint8_t *view;
+    size_t view_length;
+    pack_record_t record = {0};
+    uid_copy(record.transfer_syntax_uid, "1.2.840.10008.1.2.1", 19);
+    TRY(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 100));
+    TRY(pack_writer_append(writer, bytes, length));
+    TRY(pack_writer_view(writer, &view, &view_length));
+    if (view_length != length || memcmp(view, bytes, length) != 0)
+        return STATUS_INTERNAL;
+    return commits ? pack_writer_commit(writer, "provenance", 10, &record)
+                   : pack_writer_abort(writer);
+}
+
+/* Small and large records, and one that is given up: all that a C-STORE does to a pack. */
+static long store_records(void)
+{
+    static const struct {
+        size_t length;
+        bool commits;
+    } records[] = {{100, true}, {5000000, false}, {5000000, true}, {100, false}, {100, true}};
+    pack_writer_t *writer;
+    if (pack_writer_adopt(PACK, &writer) != STATUS_OK)
+        return 1;
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++)
+        if (put_record(writer, records[i].length, records[i].commits) != STATUS_OK)
+            return 2;
+    pack_writer_close(&writer);
+    return 0;
+}
+
+static void a_pack_is_written_as_ever(void **state)
+{
+    (void)state;
+    char folder[] = P_tmpdir "/zpacs-sandbox-XXXXXX";
+    pack_writer_t *writer;
+    assert_non_null(mkdtemp(folder));
+    crypto_prepare();
+    assert_int_equal(pack_writer_create(folder, &writer), STATUS_OK);
+    assert_int_equal(put_record(writer, 3000, true), STATUS_OK);
+    uint64_t start = pack_writer_durable_offset(writer);
+    int new = make_file(4096);
+    assert_int_equal(try_in_child(pack_writer_fd(writer), new, start, store_records), 0);
+    close(new);
+    uint64_t quarantined = 0;
+    assert_int_equal(pack_writer_refresh(folder, writer, &quarantined), STATUS_OK);
+    assert_int_equal(quarantined, 0);
+    assert_true(pack_writer_durable_offset(writer) > start + 5000000);
+    pack_writer_close(&writer);
+    AUTO_FREE char *remove_all = memory_format("rm -rf %s", folder);
+    assert_int_equal(system(remove_all), 0);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(earlier_records_are_out_of_reach),
+        cmocka_unit_test(both_halves_of_an_offset_count),
+        cmocka_unit_test(a_pack_is_written_as_ever),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
