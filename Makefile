@@ -37,7 +37,7 @@ LIBS.config   := -lyaml
 LIBS.crypto   := -lcrypto -lz
 LIBS.dicom    := -lz
 LIBS.proto    := -lprotobuf-c
-LIBS.database := -lsqlite3
+LIBS.database := -lsqlite3 -lpq
 LIBS.http     := -lcivetweb
 LIBS.wire     := -lczmq -lzmq
 LIBS.dcmtk    := -ldcmnet -ldcmdata -loflog -lofstd -lstdc++
@@ -67,7 +67,8 @@ ifeq ($(MODE),fuzz)
 CC  := clang
 CXX := clang++
 endif
-CFLAGS   := -std=gnu11 $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto -MMD -MP
+LIBPQ    := -isystem $(shell pg_config --includedir)
+CFLAGS   := -std=gnu11 $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ) -MMD -MP
 CXXFLAGS := -std=gnu++17 $(WARNX) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -MMD -MP
 LDFLAGS  := $(FLAGS.$(MODE)) $(LINK.$(MODE)) -Wl,--as-needed -pthread
 

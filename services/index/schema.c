@@ -122,7 +122,7 @@ static const char version_2[] =
     "CREATE TABLE modalities (study BIGINT NOT NULL, modality TEXT NOT NULL,"
     " PRIMARY KEY (study, modality));";
 
-const migration_t schema_migrations[] = {{version_1}, {version_2}, {NULL}};
+const migration_t schema_migrations[] = {{.sql = version_1}, {.sql = version_2}, {.sql = NULL}};
 
 status_t schema_clear(database_t *database)
 {

@@ -1,0 +1,244 @@
+#include "database/postgres.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    RETRY_MS = 1000,        /* between attempts to connect */
+    LIMIT_STEP_MS = 250,    /* deadlines are rounded up to it, so that the limit seldom changes */
+    ANSWER_GRACE_MS = 10000 /* behind the server's own limit: then it is frozen or gone */
+};
+
+/* A row without a text says the URI's own words; those before it are defaults that it overrides. */
+static const struct {
+    const char *name, *value;
+} options[] = {
+    {"fallback_application_name", "zpacs"},
+    {"connect_timeout", "5"},
+    {"keepalives_idle", "10"},
+    {"keepalives_interval", "5"},
+    {"keepalives_count", "3"},
+    {"tcp_user_timeout", "15000"},
+    {"dbname", NULL},
+    {"client_encoding", "UTF8"},
+};
+
+enum { OPTIONS = sizeof options / sizeof *options };
+
+/* synchronous_commit=off: docs/decisions.md. */
+static const char settings[] = "SET standard_conforming_strings = on;"
+                               "SET bytea_output = hex;"
+                               "SET client_min_messages = warning;"
+                               "SET synchronous_commit = off;"
+                               "SET idle_in_transaction_session_timeout = 60000;";
+
+static void notice_ignore(void *context, const PGresult *notice)
+{
+    (void)context, (void)notice;
+}
+
+/*
+ * libpq quotes pieces of a URI that it misreads, and with a '@' or '/' left as it is inside a
+ * password those are pieces of the password. So such a URI does not get that far: there is at
+ * most one '@', and what stands before it has no '/' and no '?'.
+ */
+static status_t location_check(const char *location)
+{
+    const char *authority = strstr(location, "://") + 3, *at = strchr(authority, '@');
+    PQconninfoOption *parsed = NULL;
+    bool is_fine =
+        !at || (strcspn(authority, "/?#") > (size_t)(at - authority) && !strchr(at + 1, '@'));
+    if (is_fine)
+        is_fine = (parsed = PQconninfoParse(location, NULL)) != NULL;
+    PQconninfoFree(parsed);
+    if (!is_fine)
+        return fail(STATUS_INVALID, "database: the location is no connection URI of PostgreSQL"
+                                    " (in user and password @ is %%40, / is %%2F)");
+    return STATUS_OK;
+}
+
+void postgres_disconnect(postgres_t *postgres)
+{
+    PQfinish(postgres->handle);
+    postgres->handle = NULL;
+    postgres->election_count = 0;
+}
+
+static status_t session_start(postgres_t *postgres)
+{
+    char more[160];
+    const char *encoding = PQparameterStatus(postgres->handle, "server_encoding");
+    if (!encoding || strcmp(encoding, "UTF8") != 0)
+        return fail(STATUS_UNSUPPORTED, "database: its encoding is %s, not UTF8",
+                    encoding ? encoding : "unknown");
+    postgres->session++;
+    postgres->limit_ms = DATABASE_STATEMENT_MS;
+    snprintf(more, sizeof more,
+             "SET statement_timeout = %d; SET lock_timeout = %d;"
+             "SET default_transaction_read_only = %s",
+             DATABASE_STATEMENT_MS, DATABASE_BUSY_MS, postgres->read_only ? "on" : "off");
+    TRY(postgres_command(postgres, settings, "connect"));
+    return postgres_command(postgres, more, "connect");
+}
+
+status_t postgres_connect(postgres_t *postgres)
+{
+    const char *names[OPTIONS + 1] = {NULL}, *values[OPTIONS + 1] = {NULL};
+    int64_t now = clock_monotonic_ms();
+    if (now < postgres->retry_at_ms)
+        return fail(STATUS_UNAVAILABLE, "database: not connected");
+    TRY(location_check(postgres->location));
+    for (size_t i = 0; i < OPTIONS; i++) {
+        names[i] = options[i].name;
+        values[i] = options[i].value ? options[i].value : postgres->location;
+    }
+    postgres->handle = PQconnectdbParams(names, values, 1);
+    postgres->retry_at_ms = clock_monotonic_ms() + RETRY_MS;
+    status_t status = STATUS_OK;
+    if (PQstatus(postgres->handle) == CONNECTION_OK) {
+        PQsetNoticeReceiver(postgres->handle, notice_ignore, NULL);
+        status = session_start(postgres);
+    } else {
+        const char *message = PQerrorMessage(postgres->handle);
+        status = fail(STATUS_UNAVAILABLE, "database: %.*s", (int)strcspn(message, "\n"), message);
+    }
+    if (status != STATUS_OK)
+        postgres_disconnect(postgres);
+    return status;
+}
+
+bool postgres_is_alive(postgres_t *postgres)
+{
+    /* The server's farewell may come in pieces before the end of the stream shows. */
+    for (int i = 0; i < 16 && postgres->handle; i++) {
+        struct pollfd wait = {.fd = PQsocket(postgres->handle), .events = POLLIN};
+        if (wait.fd >= 0 && poll(&wait, 1, 0) <= 0)
+            return true;
+        bool is_open = wait.fd >= 0 && PQconsumeInput(postgres->handle);
+        if (is_open)
+            (void)PQisBusy(postgres->handle); /* reads what came */
+        if (!is_open || PQstatus(postgres->handle) != CONNECTION_OK)
+            postgres_disconnect(postgres);
+    }
+    return postgres->handle != NULL;
+}
+
+/* The limit that the server is to keep for the next statement; 0: none. */
+static status_t limit_find(const postgres_t *postgres, int64_t *out_limit_ms)
+{
+    *out_limit_ms = postgres->unlimited ? 0 : DATABASE_STATEMENT_MS;
+    if (!postgres->deadline_ms || postgres->unlimited)
+        return STATUS_OK;
+    int64_t left = postgres->deadline_ms - clock_monotonic_ms();
+    if (left <= 0)
+        return fail(STATUS_EXPIRED, "database: the deadline has passed");
+    left = (left + LIMIT_STEP_MS - 1) / LIMIT_STEP_MS * LIMIT_STEP_MS;
+    if (left < DATABASE_STATEMENT_MS)
+        *out_limit_ms = left;
+    return STATUS_OK;
+}
+
+static status_t limit_apply(postgres_t *postgres)
+{
+    int64_t limit_ms = 0;
+    char sql[64];
+    TRY(limit_find(postgres, &limit_ms));
+    if (limit_ms == postgres->limit_ms)
+        return STATUS_OK;
+    snprintf(sql, sizeof sql, "SET statement_timeout = %lld", (long long)limit_ms);
+    TRY(postgres_command(postgres, sql, "limit"));
+    postgres->limit_ms = limit_ms;
+    return STATUS_OK;
+}
+
+status_t postgres_ready(postgres_t *postgres)
+{
+    if (postgres->in_transaction && postgres->failure != STATUS_OK)
+        return fail(postgres->failure, "database: the transaction has failed before");
+    if (!postgres->in_transaction && !postgres_is_alive(postgres))
+        TRY(postgres_connect(postgres));
+    return limit_apply(postgres);
+}
+
+/* Waits until a result can be taken without waiting. False: the server does not answer. */
+static bool answer_wait(postgres_t *postgres)
+{
+    int64_t end_ms = clock_monotonic_ms() + postgres->limit_ms + ANSWER_GRACE_MS;
+    while (PQisBusy(postgres->handle)) {
+        struct pollfd wait = {.fd = PQsocket(postgres->handle), .events = POLLIN};
+        int64_t left = end_ms - clock_monotonic_ms();
+        if (postgres->limit_ms == 0)
+            left = -1;
+        else if (left <= 0)
+            return false;
+        if (poll(&wait, 1, (int)left) < 0 && errno != EINTR)
+            return false;
+        if (wait.revents && !PQconsumeInput(postgres->handle))
+            return true; /* the broken connection is a result, too */
+    }
+    return true;
+}
+
+static bool is_failure(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY;
+}
+
+/* All results up to the end; *out_kept is the first failure, or else the last. */
+static bool results_take(postgres_t *postgres, PGresult **out_kept)
+{
+    while (answer_wait(postgres)) {
+        PGresult *next = PQgetResult(postgres->handle);
+        if (!next)
+            return true;
+        if (*out_kept && is_failure(*out_kept)) {
+            PQclear(next);
+        } else {
+            PQclear(*out_kept);
+            *out_kept = next;
+        }
+    }
+    return false;
+}
+
+/* A connection found broken is closed, and whatever the server said on the way is UNAVAILABLE. */
+static status_t loss_check(postgres_t *postgres, bool answered, const char *what, status_t status)
+{
+    if (answered && PQstatus(postgres->handle) == CONNECTION_OK)
+        return status;
+    postgres_disconnect(postgres);
+    if (!answered)
+        return fail(STATUS_UNAVAILABLE, "database: %s: the server does not answer", what);
+    return status == STATUS_UNAVAILABLE
+               ? status
+               : fail(STATUS_UNAVAILABLE, "database: %s: the connection is lost", what);
+}
+
+status_t postgres_answer(postgres_t *postgres, int sent, const char *what, PGresult **out_result)
+{
+    PGresult *result = NULL;
+    bool answered = !sent || results_take(postgres, &result);
+    status_t status = STATUS_OK;
+    if (!sent)
+        status = fail(STATUS_INTERNAL, "database: %s: it cannot be sent", what);
+    else if (result && is_failure(result))
+        status = postgres_error(result, what);
+    status = loss_check(postgres, answered, what, status);
+    if (status != STATUS_OK && postgres->in_transaction && postgres->failure == STATUS_OK)
+        postgres->failure = status;
+    if (status == STATUS_OK && out_result)
+        *out_result = result;
+    else
+        PQclear(result);
+    return status;
+}
+
+status_t postgres_command(postgres_t *postgres, const char *sql, const char *what)
+{
+    return postgres_answer(postgres, PQsendQuery(postgres->handle, sql), what, NULL);
+}
