@@ -98,6 +98,11 @@ char *pack_path_open(const char *data_folder, const ulid_t *pack)
     return memory_format("%s/" PACK_FOLDER_OPEN "/%s%s", data_folder, pack->text, suffix);
 }
 
+char *pack_path_unborn(const char *data_folder, const ulid_t *pack)
+{
+    return memory_format("%s/" PACK_FOLDER_OPEN "/%s.new", data_folder, pack->text);
+}
+
 static int64_t ulid_seconds(const ulid_t *ulid)
 {
     static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -26,6 +26,8 @@ status_t pack_file_record(int fd, const pack_identity_t *identity, uint64_t offs
 
 /* Names; the caller frees. The folder of a sealed pack is the UTC day of its ULID's time. */
 char *pack_path_open(const char *data_folder, const ulid_t *pack);
+char *pack_path_unborn(const char *data_folder,
+                       const ulid_t *pack);        /* no scan takes it for a pack */
 char *pack_path_sealed_folder(const ulid_t *pack); /* relative to the data folder */
 char *pack_path_sealed(const char *data_folder, const ulid_t *pack);
 bool pack_ulid_from_name(const char *name, ulid_t *out_pack); /* "<ulid>.pack" */

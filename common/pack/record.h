@@ -25,7 +25,8 @@ typedef enum {
     PACK_RECORD_RESOLVE = 3,
     PACK_RECORD_LABEL = 4,
     PACK_RECORD_HOLD = 5,
-    PACK_RECORD_OVERLAY = 6
+    PACK_RECORD_OVERLAY = 6,
+    PACK_RECORD_RESTORE = 7
 } pack_record_type_t;
 
 /* A record's header as read from, or to be written to, a pack. Offsets and lengths in bytes. */

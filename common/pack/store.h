@@ -55,6 +55,22 @@ status_t pack_store_resume(pack_store_t *store, const ulid_t *pack, uint64_t fro
 /* Hashes the dataset and compares. Fails: INVALID (damaged), UNAVAILABLE (I/O error). */
 status_t pack_store_verify(pack_store_t *store, const pack_record_t *record);
 
+/*
+ * Removes a sealed pack, durably, with what quarantine/ holds of it. Only for who has just made sure
+ * that nothing points to it (compact.h: step 4). A pack that is gone already is OK, so that what a
+ * crash has cut short can be done again.
+ *
+ * Fails: BUSY (it is still in open/), UNAVAILABLE (it may be there still, or come back: do it
+ * again), CONFLICT (it is gone, but its bytes have another name: somebody has made a hard link).
+ */
+status_t pack_store_unlink(pack_store_t *store, const ulid_t *pack);
+
+/*
+ * Closes the files of packs that were unlinked since they were opened: until then their bytes stay
+ * on the disk. Call it every few seconds where packs are read.
+ */
+void pack_store_tick(pack_store_t *store);
+
 /* Calls visit for every pack in open/ (and, with sealed_too, all others), in the order of ULIDs. */
 status_t pack_store_list(pack_store_t *store, bool sealed_too,
                          status_t (*visit)(void *context, const ulid_t *pack, uint64_t size_bytes,

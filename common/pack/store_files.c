@@ -146,6 +146,24 @@ static void leave(store_entry_t *entry)
     }
 }
 
+static void drop_if_gone(store_entry_t *entry)
+{
+    struct stat status;
+    if (entry->fd < 0 || entry->gone || fstat(entry->fd, &status) != 0 || status.st_nlink > 0)
+        return;
+    entry->gone = true;
+    entry->users++;
+    leave(entry);
+}
+
+void pack_store_tick(pack_store_t *store)
+{
+    pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < FILES_MAX; i++)
+        drop_if_gone(&store->entries[i]);
+    pthread_mutex_unlock(&store->lock);
+}
+
 /* ---- taking ------------------------------------------------------------------------------------ */
 
 static bool take_cached(pack_store_t *store, const ulid_t *pack, store_file_t *file)

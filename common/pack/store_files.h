@@ -4,7 +4,7 @@
 #include "pack/format.h"
 #include "pack/store.h"
 
-/* The open files of a store. Used by store.c only. */
+/* The open files of a store. Used by store*.c only. */
 
 typedef struct {
     int fd;

@@ -257,7 +257,7 @@ static status_t write_record(pack_writer_t *writer, const void *provenance,
     buffer_append(&head, provenance, provenance_length);
     TRY(put_head(writer, head.data, head.length));
     TRY(pack_file_write(writer->fd, writer->buffer, writer->buffered, writer->written));
-    return pack_file_sync(writer->fd);
+    return writer->is_unborn ? STATUS_OK : pack_file_sync(writer->fd);
 }
 
 status_t pack_writer_commit(pack_writer_t *writer, const void *provenance, size_t provenance_length,
@@ -287,6 +287,19 @@ status_t pack_writer_abort(pack_writer_t *writer)
         pack_file_cut(writer->fd, writer->durable) != STATUS_OK)
         return writer_die(writer);
     writer->state = WRITER_IDLE;
+    return STATUS_OK;
+}
+
+status_t writer_go_back(pack_writer_t *writer, uint64_t durable, uint64_t last_sequence)
+{
+    drop_view(writer);
+    if (writer->state == WRITER_DEAD)
+        return STATUS_UNAVAILABLE;
+    if (pack_file_cut(writer->fd, durable) != STATUS_OK)
+        return writer_die(writer);
+    writer->state = WRITER_IDLE;
+    writer->durable = durable;
+    writer->last_sequence = last_sequence;
     return STATUS_OK;
 }
 

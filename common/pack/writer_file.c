@@ -39,52 +39,97 @@ static status_t lock_file(int fd)
 
 /* Fails: BUSY (a cleaner took the new file between open and lock: try another), NOT_FOUND (no
  * folder), UNAVAILABLE. */
-static status_t make_file(const char *data_folder, pack_identity_t *identity, int *out_fd)
+static status_t make_unborn(const char *data_folder, pack_identity_t *identity, int *out_fd)
 {
     identity->pack = ulid_make();
-    AUTO_FREE char *path = pack_path_open(data_folder, &identity->pack);
-    AUTO_FREE char *new_path =
-        memory_format("%s/" PACK_FOLDER_OPEN "/%s.new", data_folder, identity->pack.text);
-    AUTO_CLOSE int fd = open(new_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    AUTO_FREE char *path = pack_path_unborn(data_folder, &identity->pack);
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (fd < 0)
         return fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_UNAVAILABLE, "cannot make pack: %s",
                     strerror(errno));
     status_t status = lock_file(fd);
     if (status == STATUS_OK)
         status = write_file_header(fd, identity);
-    if (status == STATUS_OK && rename(new_path, path) != 0)
-        status = errno == ENOENT
-                     ? fail(STATUS_BUSY, "new pack was cleaned away")
-                     : fail(STATUS_UNAVAILABLE, "cannot name pack: %s", strerror(errno));
-    if (status == STATUS_OK) {
-        status = pack_folder_sync(data_folder, PACK_FOLDER_OPEN);
-        if (status != STATUS_OK)
-            unlink(path); /* nobody was told of it, and it is empty */
-    } else {
-        unlink(new_path);
+    if (status != STATUS_OK) {
+        unlink(path);
+        return status;
     }
-    TRY(status);
     *out_fd = fd;
     fd = -1;
     return STATUS_OK;
 }
 
-status_t pack_writer_create(const char *data_folder, pack_writer_t **out_writer)
+static status_t name_open(const char *data_folder, const ulid_t *pack)
+{
+    AUTO_FREE char *path = pack_path_open(data_folder, pack);
+    AUTO_FREE char *new_path = pack_path_unborn(data_folder, pack);
+    if (rename(new_path, path) != 0) {
+        status_t status = errno == ENOENT
+                              ? fail(STATUS_BUSY, "new pack was cleaned away")
+                              : fail(STATUS_UNAVAILABLE, "cannot name pack: %s", strerror(errno));
+        unlink(new_path);
+        return status;
+    }
+    status_t status = pack_folder_sync(data_folder, PACK_FOLDER_OPEN);
+    if (status != STATUS_OK)
+        unlink(path); /* nobody was told of it, and it is empty */
+    return status;
+}
+
+static status_t make_open(const char *data_folder, pack_identity_t *identity, int *out_fd)
+{
+    AUTO_CLOSE int fd = -1;
+    TRY(make_unborn(data_folder, identity, &fd));
+    TRY(name_open(data_folder, &identity->pack));
+    *out_fd = fd;
+    fd = -1;
+    return STATUS_OK;
+}
+
+/* For a pack that keeps its first name: a cleaner that won the lock before us has removed it. */
+static status_t make_lasting_unborn(const char *data_folder, pack_identity_t *identity, int *out_fd)
+{
+    AUTO_CLOSE int fd = -1;
+    TRY(make_unborn(data_folder, identity, &fd));
+    AUTO_FREE char *path = pack_path_unborn(data_folder, &identity->pack);
+    if (access(path, F_OK) != 0)
+        return fail(STATUS_BUSY, "new pack was cleaned away");
+    *out_fd = fd;
+    fd = -1;
+    return STATUS_OK;
+}
+
+static status_t create(const char *data_folder,
+                       status_t (*make)(const char *data_folder, pack_identity_t *identity,
+                                        int *out_fd),
+                       pack_writer_t **out_writer)
 {
     pack_identity_t identity = {0};
     crypto_random(identity.key, sizeof identity.key);
     int fd = -1;
-    status_t status = make_file(data_folder, &identity, &fd);
+    status_t status = make(data_folder, &identity, &fd);
     for (int tries = 1; tries < CREATE_TRIES && status != STATUS_OK; tries++) {
         if (status == STATUS_UNAVAILABLE)
             return status;
         if (status == STATUS_NOT_FOUND)
             TRY(pack_folder_make(data_folder, PACK_FOLDER_OPEN));
-        status = make_file(data_folder, &identity, &fd);
+        status = make(data_folder, &identity, &fd);
     }
     if (status != STATUS_OK)
         return fail(STATUS_UNAVAILABLE, "cannot make pack in %s", data_folder);
     *out_writer = writer_make(fd, &identity, PACK_BLOCK_SIZE, 0);
+    return STATUS_OK;
+}
+
+status_t pack_writer_create(const char *data_folder, pack_writer_t **out_writer)
+{
+    return create(data_folder, make_open, out_writer);
+}
+
+status_t writer_create_unborn(const char *data_folder, pack_writer_t **out_writer)
+{
+    TRY(create(data_folder, make_lasting_unborn, out_writer));
+    (*out_writer)->is_unborn = true;
     return STATUS_OK;
 }
 
@@ -187,9 +232,16 @@ status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
 
 /* ---- sealing ---------------------------------------------------------------------------------- */
 
-static status_t move_to_sealed(const char *data_folder, const ulid_t *pack)
+static char *path_now(const char *data_folder, const pack_writer_t *writer)
 {
-    AUTO_FREE char *from = pack_path_open(data_folder, pack);
+    return writer->is_unborn ? pack_path_unborn(data_folder, &writer->identity.pack)
+                             : pack_path_open(data_folder, &writer->identity.pack);
+}
+
+static status_t move_to_sealed(const char *data_folder, const pack_writer_t *writer)
+{
+    const ulid_t *pack = &writer->identity.pack;
+    AUTO_FREE char *from = path_now(data_folder, writer);
     AUTO_FREE char *to = pack_path_sealed(data_folder, pack);
     AUTO_FREE char *folder = pack_path_sealed_folder(pack);
     TRY(pack_folder_make(data_folder, folder));
@@ -199,11 +251,12 @@ static status_t move_to_sealed(const char *data_folder, const ulid_t *pack)
     return pack_folder_sync(data_folder, PACK_FOLDER_OPEN);
 }
 
-static status_t remove_empty(const char *data_folder, const ulid_t *pack)
+static status_t remove_empty(const char *data_folder, const pack_writer_t *writer)
 {
-    AUTO_FREE char *path = pack_path_open(data_folder, pack);
+    AUTO_FREE char *path = path_now(data_folder, writer);
     if (unlink(path) != 0)
-        return fail(STATUS_UNAVAILABLE, "cannot remove pack %s: %s", pack->text, strerror(errno));
+        return fail(STATUS_UNAVAILABLE, "cannot remove pack %s: %s", writer->identity.pack.text,
+                    strerror(errno));
     return STATUS_OK; /* should the name come back after a power cut, it is an empty pack again */
 }
 
@@ -215,12 +268,12 @@ static status_t seal(const char *data_folder, pack_writer_t *writer)
     /* The size decides, since a dead writer may not know what others have put there. */
     if (writer->durable == PACK_BLOCK_SIZE && pack_file_size(writer->fd, &size) == STATUS_OK &&
         size == PACK_BLOCK_SIZE)
-        return remove_empty(data_folder, &writer->identity.pack);
+        return remove_empty(data_folder, writer);
     if (writer->state == WRITER_DEAD)
         return fail(STATUS_UNAVAILABLE, "pack %s: an earlier write failed",
                     writer->identity.pack.text);
     TRY(pack_file_sync(writer->fd));
-    return move_to_sealed(data_folder, &writer->identity.pack);
+    return move_to_sealed(data_folder, writer);
 }
 
 status_t pack_writer_seal(const char *data_folder, pack_writer_t **writer)

@@ -5,7 +5,7 @@
 #include "pack/format.h"
 #include "pack/writer.h"
 
-/* What writer.c (records) and writer_file.c (files) share. Used by these two only. */
+/* What writer.c (records), writer_file.c (files) and compact.c (copies) share, and nobody else. */
 
 typedef enum {
     WRITER_IDLE,   /* between records: the file ends at durable */
@@ -22,6 +22,7 @@ enum {
 struct pack_writer {
     int fd;
     writer_state_t state;
+    bool is_unborn; /* <ulid>.new until it is sealed: nothing in it counts, so no commit syncs */
     pack_identity_t identity;
     uint64_t durable;       /* end of the last commit; where the next record starts */
     uint64_t last_sequence; /* of the last commit */
@@ -42,6 +43,15 @@ struct pack_writer {
 
 pack_writer_t *writer_make(int fd, const pack_identity_t *identity, uint64_t durable,
                            uint64_t last_sequence);
+
+/*
+ * Makes <data>/packs/open/<ulid>.new with its header, locked: until pack_writer_seal() no scan
+ * takes it for a pack, and whoever finds it unlocked removes it. Fails: as pack_writer_create().
+ */
+status_t writer_create_unborn(const char *data_folder, pack_writer_t **out_writer);
+
+/* Cuts back to where a commit ended earlier, and drops a record in progress; of an unborn writer. */
+status_t writer_go_back(pack_writer_t *writer, uint64_t durable, uint64_t last_sequence);
 
 /* Cuts the record in progress off, as well as that still goes, and refuses everything from now on.
  * Returns UNAVAILABLE with the reason that was there. */

@@ -26,16 +26,22 @@ static void report(verify_t *verify, const ulid_t *pack, uint64_t offset)
             fail_detail());
 }
 
-/* One record: its header holds already; now the provenance's CRC and the dataset's hash. */
-static void verify_record(verify_t *verify, const pack_record_t *record)
+/* One record: its header holds already; now the provenance's CRC and the dataset's hash.
+ * Fails: NOT_FOUND (the pack was compacted away meanwhile: its records lie elsewhere). */
+static status_t verify_record(verify_t *verify, const pack_record_t *record)
 {
     uint8_t *provenance = NULL;
     size_t length;
-    if (pack_store_provenance(verify->store, record, &provenance, &length) != STATUS_OK ||
-        pack_store_verify(verify->store, record) != STATUS_OK)
-        report(verify, &record->pack, record->offset);
+    status_t status = pack_store_provenance(verify->store, record, &provenance, &length);
+    if (status == STATUS_OK)
+        status = pack_store_verify(verify->store, record);
     free(provenance);
+    if (status == STATUS_NOT_FOUND)
+        return status;
+    if (status != STATUS_OK)
+        report(verify, &record->pack, record->offset);
     verify->records++;
+    return STATUS_OK;
 }
 
 static status_t verify_pack(void *context, const ulid_t *pack, uint64_t size_bytes, bool is_open)
@@ -47,14 +53,15 @@ static status_t verify_pack(void *context, const ulid_t *pack, uint64_t size_byt
         pack_record_t record;
         status_t status = pack_store_record(verify->store, pack, offset, &record);
         if (status == STATUS_OK) {
-            verify_record(verify, &record);
+            if (verify_record(verify, &record) != STATUS_OK)
+                break; /* gone */
             offset = record.next_offset;
         } else if (status == STATUS_UNAVAILABLE) {
             return status;
         } else if (pack_store_resume(verify->store, pack, offset, &offset) == STATUS_OK) {
             report(verify, pack, offset);
         } else if (is_open || status == STATUS_NOT_FOUND) {
-            break; /* a record in progress, or a tail that recovery will cut */
+            break; /* a record in progress, a tail that recovery will cut, or the pack is gone */
         } else {
             report(verify, pack, offset);
             break;

@@ -6,54 +6,28 @@ the ledger of what was acknowledged. docs/pack-format.md has the table of the st
 """
 
 import itertools
-import os
 import shutil
 import signal
-import subprocess
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = Path("build") / os.environ.get("MODE", "debug") / "tests" / "crash"
-DRIVER = ROOT / BUILD / "pack_commit"
-PRELOAD = ROOT / BUILD / "inject.so"
+from injection import ACTIONS, STOPS, build, drive, for_every_call, memory_folder
 
 STEPS = set(range(10))
 ABORTED = {3, 5, 9}
-STOPS = {"kill", "tear", "cut", "cut-late", "cut-early"}
 # fewer: the preload does not see the calls
 CALLS_AT_LEAST = {"tear": 15, "short": 15, "cut-late": 15, "cut-early": 15}
 ALL_CALLS_AT_LEAST = 60
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs():
-    targets = [str(BUILD / "pack_commit"), str(BUILD / "inject.so")]
-    subprocess.run(["make", "-s", *targets], cwd=ROOT, check=True)
+@pytest.fixture(scope="module")
+def driver():
+    return build("pack_commit")
 
 
 @pytest.fixture
 def folder():
-    """In memory where there is such a folder: what is tested is the order of calls, not the disk."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
-        yield Path(name)
-
-
-def drive(arguments, folder, action=None, at=0):
-    """Runs the driver; returns its exit code, its lines, and whether there was an n-th call."""
-    mark = folder / "mark"
-    mark.unlink(missing_ok=True)
-    environment = dict(os.environ)
-    if action:
-        environment |= {"LD_PRELOAD": str(PRELOAD), "INJECT_ACTION": action,
-                        "INJECT_AT": str(at), "INJECT_MARK": str(mark)}
-    done = subprocess.run([DRIVER, *arguments], env=environment, capture_output=True, text=True,
-                          timeout=60)
-    return done.returncode, [line.split() for line in done.stdout.splitlines()], mark.exists()
+    with memory_folder() as path:
+        yield path
 
 
 def fresh(folder):
@@ -72,9 +46,9 @@ def read_ledger(path):
     return tried, refused, stored
 
 
-def check(data, folder):
+def check(driver, data, folder):
     """Opens the data folder with no fault injected; returns the records found: step -> place."""
-    code, lines, _ = drive(["check", data], folder)
+    code, lines, _ = drive(driver, ["check", data], folder)
     assert code == 0, lines
     assert [line for line in lines if line[0] in ("damaged", "open")] == []
     found = [line for line in lines if line[0] == "found"]
@@ -84,26 +58,26 @@ def check(data, folder):
     return places
 
 
-def check_against_ledger(data, ledger, folder, twice):
+def check_against_ledger(driver, data, ledger, folder, twice):
     tried, refused, stored = read_ledger(ledger)
-    found = check(data, folder)
+    found = check(driver, data, folder)
     lost = {step: place for step, place in stored.items() if found.get(step) != place}
     assert lost == {}, "acknowledged, but lost"
     assert set(found) <= tried - ABORTED
-    assert not twice or check(data, folder) == found, "a second start sees something else"
+    assert not twice or check(driver, data, folder) == found, "a second start sees something else"
     return refused, stored, found
 
 
-def one_run(action, at, folder):
+def one_run(driver, action, at, folder):
     """One whole run with a fault at one call, and what came of it. False: there was no such call."""
     folder.mkdir()
     data, ledger = fresh(folder)
-    code, lines, was_there = drive(["run", data, ledger], folder, action, at)
+    code, lines, was_there = drive(driver, ["run", data, ledger], folder, action, at)
     where = f"{action} at call {at}: {(folder / 'mark').read_text() if was_there else 'none'}"
     expected = -signal.SIGKILL if was_there and action in STOPS else 0
     assert code == expected, (where, lines)
     try:
-        refused, stored, found = check_against_ledger(data, ledger, folder, at % 4 == 0)
+        refused, stored, found = check_against_ledger(driver, data, ledger, folder, at % 4 == 0)
     except AssertionError as error:
         raise AssertionError(where) from error
     if action in ("eio", "enospc"):
@@ -117,32 +91,23 @@ def one_run(action, at, folder):
     return was_there
 
 
-@pytest.mark.parametrize("action", ["kill", "tear", "cut", "cut-late", "cut-early",
-                                    "eio", "enospc", "short", "gone", "full"])
-def test_every_call_of_the_commit_path(action, folder):
-    workers = os.cpu_count() or 1
-    seen = 0
-    with ThreadPoolExecutor(workers) as pool:
-        for first in itertools.count(1, workers):
-            numbers = range(first, first + workers)
-            were_there = list(pool.map(lambda at: one_run(action, at, folder / str(at)), numbers))
-            seen += sum(were_there)
-            if not all(were_there):
-                break
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_call_of_the_commit_path(action, driver, folder):
+    seen = for_every_call(lambda at: one_run(driver, action, at, folder / str(at)))
     assert seen > CALLS_AT_LEAST.get(action, ALL_CALLS_AT_LEAST)
 
 
 @pytest.mark.parametrize("action", ["kill", "cut", "eio"])
-def test_every_call_of_recovery(action, folder):
+def test_every_call_of_recovery(action, driver, folder):
     """Stops or fails the recovery itself, at every call, after stops at various places."""
     seen = 0
     for stopped_at in (5, 11, 16):
         data, ledger = fresh(folder)
-        _, _, was_there = drive(["run", data, ledger], folder, "tear", stopped_at)
+        _, _, was_there = drive(driver, ["run", data, ledger], folder, "tear", stopped_at)
         assert was_there
         shutil.copytree(data, folder / "before")
         for at in itertools.count(1):
-            code, lines, was_there = drive(["check", data], folder, action, at)
+            code, lines, was_there = drive(driver, ["check", data], folder, action, at)
             where = f"{action} at call {at} of the recovery after a stop at {stopped_at}"
             if not was_there:
                 assert code == 0, (where, lines)
@@ -150,7 +115,7 @@ def test_every_call_of_recovery(action, folder):
             seen += 1
             assert code in ((-signal.SIGKILL,) if action in STOPS else (0, 5)), (where, lines)
             try:
-                check_against_ledger(data, ledger, folder, False)
+                check_against_ledger(driver, data, ledger, folder, False)
             except AssertionError as error:
                 raise AssertionError(where) from error
             shutil.rmtree(data)
