@@ -481,9 +481,9 @@ static void turn(courier_t *courier)
     struct epoll_event events[EVENTS_MAX];
     int wait_ms = announcements_count(courier->announcements) ? RETRY_MS : IDLE_MS;
     int count = epoll_wait(courier->epoll, events, EVENTS_MAX, wait_ms);
-    take_arrivals(courier);
     for (int i = 0; i < count; i++)
         serve_event(courier, events[i].data.ptr);
+    take_arrivals(courier); /* behind the reading of wake: what comes later rings again */
     tell_index(courier);
     if (clock_monotonic_ms() >= courier->next_pool_tick_ms) {
         pack_pool_tick(courier->pool);
