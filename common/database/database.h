@@ -13,7 +13,8 @@
  * SQL is written in PostgreSQL's way and SQLite takes it as it is: parameters are $1, $2 ...,
  * types are TEXT, BIGINT and BYTEA, upserts are ON CONFLICT, LIKE is case-sensitive. What cannot be
  * said in both ways is a word in braces that is replaced (dialect.c): {ROWKEY} is a 64-bit primary
- * key that the database assigns, {BYTEWISE} behind a column makes its texts compare byte by byte.
+ * key that the database assigns, {TEXT} the type of a column
+ * whose texts compare byte by byte, {TRUNCATE} the fast way to empty a table.
  *
  * A connection belongs to one thread at a time. Exactly one connection of a SQLite file may write
  * (SQLite before 3.51.3 can damage a WAL that two connections write or checkpoint at once); all

@@ -4,61 +4,79 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * UPDATE <table> SET fragment = $1, first_... = $2 .. $4, <column> = $n ... WHERE id = $5, with the
- * columns that attributes.c names for the level.
- */
-enum { FRAGMENT = 1, FIRST_RECEIVED, FIRST_PACK, FIRST_SEQUENCE, ROW_ID, FIRST_COLUMN };
+/* ---- columns ----------------------------------------------------------------------------------- */
 
 static bool is_column_of(const attribute_t *attribute, level_t level)
 {
     return attribute->level == level && attribute->column && !attribute->computed;
 }
 
+void rows_append_columns(buffer_t *sql, level_t level, columns_t form, int first_number)
+{
+    int number = first_number;
+    for (size_t i = 0; i < attribute_count; i++) {
+        if (!is_column_of(&attributes[i], level))
+            continue;
+        if (form == COLUMNS_SET)
+            buffer_printf(sql, ", %s = $%d", attributes[i].column, number++);
+        else if (form == COLUMNS_NAMES)
+            buffer_printf(sql, ", %s", attributes[i].column);
+        else
+            buffer_printf(sql, ", $%d", number++);
+    }
+}
+
+void rows_bind_columns(statement_t *statement, level_t level, int first_number,
+                       const extract_t *extract)
+{
+    int number = first_number;
+    for (size_t i = 0; i < attribute_count; i++) {
+        if (!is_column_of(&attributes[i], level))
+            continue;
+        if (attributes[i].match != MATCH_NUMBER)
+            statement_bind_text(statement, number, extract_text(extract, i));
+        else if (extract->values[i].known)
+            statement_bind_int64(statement, number, extract->values[i].number);
+        else
+            statement_bind_null(statement, number);
+        number++;
+    }
+}
+
+/* ---- studies and series ------------------------------------------------------------------------ */
+
+/* UPDATE <table> SET fragment = $1, first_... = $2 .. $4, <column> = $n ... WHERE id = $5, with the
+ * columns that attributes.c names for the level. */
+enum { FRAGMENT = 1, FIRST_RECEIVED, FIRST_PACK, FIRST_SEQUENCE, ROW_ID, FIRST_COLUMN };
+
 static const char *update_text(level_t level)
 {
-    static const char *const tables[] = {
-        [LEVEL_STUDY] = "studies", [LEVEL_SERIES] = "series", [LEVEL_INSTANCE] = "instances"};
     static buffer_t texts[LEVEL_COUNT]; /* rows are written by one thread at a time */
     buffer_t *text = &texts[level];
     if (text->length)
         return buffer_text(text);
-    buffer_printf(text, "UPDATE %s SET fragment = $%d", tables[level], FRAGMENT);
-    if (level != LEVEL_INSTANCE)
-        buffer_printf(text, ", first_received_us = $%d, first_pack = $%d, first_sequence = $%d",
-                      FIRST_RECEIVED, FIRST_PACK, FIRST_SEQUENCE);
-    int number = FIRST_COLUMN;
-    for (size_t i = 0; i < attribute_count; i++)
-        if (is_column_of(&attributes[i], level))
-            buffer_printf(text, ", %s = $%d", attributes[i].column, number++);
+    buffer_printf(text,
+                  "UPDATE %s SET fragment = $%d, first_received_us = $%d, first_pack = $%d,"
+                  " first_sequence = $%d",
+                  level == LEVEL_STUDY ? "studies" : "series", FRAGMENT, FIRST_RECEIVED, FIRST_PACK,
+                  FIRST_SEQUENCE);
+    rows_append_columns(text, level, COLUMNS_SET, FIRST_COLUMN);
     buffer_printf(text, " WHERE id = $%d", ROW_ID);
     return buffer_text(text);
 }
 
 static status_t level_set(rows_t *rows, level_t level, int64_t id, const entry_t *entry)
 {
-    const extract_t *extract = &entry->extract;
     statement_t *update = NULL;
     TRY(database_prepare(rows->database, update_text(level), &update));
-    const buffer_t *fragment = &extract->fragments[level];
+    const buffer_t *fragment = &entry->extract.fragments[level];
     statement_bind_text_n(update, FRAGMENT, fragment->length ? (const char *)fragment->data : "",
                           fragment->length);
     statement_bind_int64(update, FIRST_RECEIVED, entry->origin.received_us);
     statement_bind_text(update, FIRST_PACK, entry->origin.pack.text);
     statement_bind_int64(update, FIRST_SEQUENCE, entry->origin.sequence);
     statement_bind_int64(update, ROW_ID, id);
-    int number = FIRST_COLUMN;
-    for (size_t i = 0; i < attribute_count; i++) {
-        if (!is_column_of(&attributes[i], level))
-            continue;
-        if (attributes[i].match != MATCH_NUMBER)
-            statement_bind_text(update, number, extract_text(extract, i));
-        else if (extract->values[i].known)
-            statement_bind_int64(update, number, extract->values[i].number);
-        else
-            statement_bind_null(update, number);
-        number++;
-    }
+    rows_bind_columns(update, level, FIRST_COLUMN, &entry->extract);
     return statement_run(update);
 }
 
@@ -123,11 +141,6 @@ status_t rows_set_study(rows_t *rows, int64_t study, const entry_t *entry)
 status_t rows_set_series(rows_t *rows, int64_t series, const entry_t *entry)
 {
     return level_set(rows, LEVEL_SERIES, series, entry);
-}
-
-status_t rows_set_instance(rows_t *rows, int64_t instance, const entry_t *entry)
-{
-    return level_set(rows, LEVEL_INSTANCE, instance, entry);
 }
 
 /* The study's row says them ready for an answer. */

@@ -8,7 +8,8 @@
 
 /* Pairs of ids or UIDs collected before rows change under a running statement. */
 typedef struct {
-    int64_t id, study, series;
+    int64_t id, study, series, dataset_length;
+    ulid_t pack;
     char *sop;
 } grave_t;
 
@@ -63,7 +64,8 @@ static status_t graves_find(rows_t *rows, const char *study, const char *series,
 {
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(rows->database,
-                         "SELECT i.id, i.study, i.series, i.sop_instance_uid FROM studies s"
+                         "SELECT i.id, i.study, i.series, i.sop_instance_uid, i.pack,"
+                         " i.dataset_length FROM studies s"
                          " JOIN series e ON e.study = s.id JOIN instances i ON i.series = e.id"
                          " WHERE s.study_instance_uid = $1"
                          " AND ($2 = '' OR e.series_instance_uid = $2)"
@@ -75,30 +77,64 @@ static status_t graves_find(rows_t *rows, const char *study, const char *series,
         TRY(statement_step(find, &row));
         if (!row)
             return STATUS_OK;
-        graves_add(graves, &(grave_t){.id = statement_int64(find, 0),
-                                      .study = statement_int64(find, 1),
-                                      .series = statement_int64(find, 2),
-                                      .sop = memory_copy_text(statement_text(find, 3))});
+        grave_t grave = {.id = statement_int64(find, 0),
+                         .study = statement_int64(find, 1),
+                         .series = statement_int64(find, 2),
+                         .sop = memory_copy_text(statement_text(find, 3)),
+                         .dataset_length = statement_int64(find, 5)};
+        snprintf(grave.pack.text, sizeof grave.pack.text, "%s", statement_text(find, 4));
+        graves_add(graves, &grave);
     }
 }
 
 static status_t copies_clear(rows_t *rows, const char *study, const char *series, const char *sop,
                              int64_t received_up_to_us)
 {
-    statement_t *clear = NULL;
+    AUTO_STATEMENT *clear = NULL;
     TRY(database_prepare(rows->database,
                          "DELETE FROM copies WHERE study_instance_uid = $1"
                          " AND ($2 = '' OR series_instance_uid = $2)"
-                         " AND ($3 = '' OR sop_instance_uid = $3) AND received_us <= $4",
+                         " AND ($3 = '' OR sop_instance_uid = $3) AND received_us <= $4"
+                         " RETURNING pack, dataset_length",
                          &clear));
     bind_grave(clear, study, series, sop, received_up_to_us);
-    return statement_run(clear);
+    for (bool row = true;;) {
+        TRY(statement_step(clear, &row));
+        if (!row)
+            return STATUS_OK;
+        ulid_t pack = {0};
+        snprintf(pack.text, sizeof pack.text, "%s", statement_text(clear, 0));
+        TRY(rows_waste(rows, &pack, statement_int64(clear, 1)));
+    }
+}
+
+/* Studies that hold another record of what goes: they may have to serve it. */
+static status_t heirs_lock(rows_t *rows, const graves_t *graves)
+{
+    status_t status = STATUS_OK;
+    for (size_t i = 0; i < graves->count; i++) {
+        AUTO_STATEMENT *find = NULL;
+        TRY(database_prepare(rows->database,
+                             "SELECT study_instance_uid FROM copies WHERE sop_instance_uid = $1",
+                             &find));
+        statement_bind_text(find, 1, graves->graves[i].sop);
+        for (bool row = true;;) {
+            TRY(statement_step(find, &row));
+            if (!row)
+                break;
+            if (rows_lock_study(rows, statement_text(find, 0)) != STATUS_OK)
+                status = STATUS_BUSY;
+        }
+    }
+    return status;
 }
 
 static status_t graves_dig(rows_t *rows, const graves_t *graves)
 {
-    for (size_t i = 0; i < graves->count; i++)
+    for (size_t i = 0; i < graves->count; i++) {
         TRY(rows_delete_instance(rows, graves->graves[i].id));
+        TRY(rows_waste(rows, &graves->graves[i].pack, graves->graves[i].dataset_length));
+    }
     for (size_t i = 0; i < graves->count; i++)
         if (i + 1 == graves->count || graves->graves[i + 1].series != graves->graves[i].series)
             TRY(rows_settle(rows, graves->graves[i].study, graves->graves[i].series));
@@ -112,6 +148,8 @@ status_t rows_bury(rows_t *rows, const char *study, const char *series, const ch
                    int64_t received_up_to_us, const char *user)
 {
     graves_t graves = {0};
+    TRY(rows_lock_study(rows, study));
+    TRY(rows_flush_parents(rows));
     TRY(tombstone_note(rows, study, series, sop, received_up_to_us));
     TRY(rows_change(rows,
                     *sop      ? "instance.deleted"
@@ -119,6 +157,8 @@ status_t rows_bury(rows_t *rows, const char *study, const char *series, const ch
                               : "study.deleted",
                     study, series, sop, user));
     status_t status = graves_find(rows, study, series, sop, received_up_to_us, &graves);
+    if (status == STATUS_OK)
+        status = heirs_lock(rows, &graves);
     if (status == STATUS_OK)
         status = copies_clear(rows, study, series, sop, received_up_to_us);
     if (status == STATUS_OK)

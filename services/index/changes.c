@@ -1,81 +1,131 @@
-#include "index/find.h"
-#include "index/index.h"
+#include "index/changes.h"
 
-#include "base/clock.h"
-#include "base/memory.h"
 #include "index/schema.h"
+#include "log/log.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-    CHANGES_LIMIT_MAX = 1000, /* at most 400 bytes each: below 512 KiB */
-    COMPLETE_BATCH = 500
+    NUMBERED_BATCH = 1000, /* of others' changes, in one transaction */
+    COMPLETE_BATCH = 500,
+    SEQUENCE_GAP = 1 << 20 /* wider than what the end of a database can lose */
 };
 
-static status_t last_read(database_t *reader, uint64_t *out_last)
+/* ---- numbers ----------------------------------------------------------------------------------- */
+
+static status_t last_read(rows_t *rows, int64_t *out_last)
 {
+    char floor[24];
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(reader, "SELECT COALESCE(MAX(sequence), 0) FROM changes", &find));
+    TRY(database_prepare(rows->database, "SELECT COALESCE(MAX(sequence), 0) FROM changes", &find));
     bool row = false;
     TRY(statement_step(find, &row));
-    *out_last = row ? (uint64_t)statement_int64(find, 0) : 0;
+    *out_last = row ? statement_int64(find, 0) : 0;
+    TRY(schema_get(rows->database, "sequence_floor", floor, sizeof floor));
+    int64_t least = strtoll(floor, NULL, 10);
+    if (*out_last < least)
+        *out_last = least;
     return STATUS_OK;
 }
 
-static Index__Change *change_make(statement_t *find)
+static status_t sequence_next(rows_t *rows, int64_t *out_sequence)
 {
-    Index__Change *change = memory_allocate(sizeof *change);
-    index__change__init(change);
-    change->sequence = (uint64_t)statement_int64(find, 0);
-    change->kind = memory_copy_text(statement_text(find, 1));
-    change->study_instance_uid = memory_copy_text(statement_text(find, 2));
-    change->series_instance_uid = memory_copy_text(statement_text(find, 3));
-    change->sop_instance_uid = memory_copy_text(statement_text(find, 4));
-    change->source = memory_copy_text(statement_text(find, 5));
-    change->at_us = (uint64_t)statement_int64(find, 6);
-    return change;
+    if (rows->sequence == 0)
+        TRY(last_read(rows, &rows->sequence));
+    *out_sequence = ++rows->sequence;
+    return STATUS_OK;
 }
 
-static status_t page_read(database_t *reader, uint64_t since, uint32_t limit,
-                          Index__ChangeList *reply)
+status_t rows_change(rows_t *rows, const char *kind, const char *study, const char *series,
+                     const char *sop, const char *source)
+{
+    int64_t sequence = 0;
+    if (rows->is_numbering)
+        TRY(sequence_next(rows, &sequence));
+    statement_t *insert = NULL;
+    TRY(database_prepare(rows->database,
+                         "INSERT INTO changes (kind, study_instance_uid, series_instance_uid,"
+                         " sop_instance_uid, source, at_us, sequence)"
+                         " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                         &insert));
+    const char *const texts[] = {kind, study, series, sop};
+    for (int i = 0; i < 4; i++)
+        statement_bind_text(insert, i + 1, texts[i]);
+    statement_bind_text_n(insert, 5, source, strnlen(source, SOURCE_MAX));
+    statement_bind_int64(insert, 6, rows->now_us);
+    if (sequence)
+        statement_bind_int64(insert, 7, sequence);
+    else
+        statement_bind_null(insert, 7);
+    return statement_run(insert);
+}
+
+static status_t unnumbered_find(rows_t *rows, int64_t *out_ids, size_t *out_count)
 {
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(reader,
-                         "SELECT sequence, kind, study_instance_uid, series_instance_uid,"
-                         " sop_instance_uid, source, at_us FROM changes WHERE sequence > $1"
-                         " ORDER BY sequence LIMIT $2",
+    TRY(database_prepare(rows->database,
+                         "SELECT id FROM changes WHERE sequence IS NULL ORDER BY id LIMIT $1",
                          &find));
-    statement_bind_int64(find, 1, (int64_t)since);
-    statement_bind_int64(find, 2, limit);
-    reply->changes = memory_allocate((limit + 1) * sizeof *reply->changes);
-    for (bool row = true;;) {
+    statement_bind_int64(find, 1, NUMBERED_BATCH);
+    *out_count = 0;
+    for (bool row = true; *out_count < NUMBERED_BATCH;) {
         TRY(statement_step(find, &row));
         if (!row)
-            return STATUS_OK;
-        reply->changes[reply->n_changes++] = change_make(find);
+            break;
+        out_ids[(*out_count)++] = statement_int64(find, 0);
     }
+    return STATUS_OK;
 }
 
-/* Everything in one snapshot: the epoch belongs to the numbers. */
-static status_t list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply)
+status_t changes_number(rows_t *rows)
 {
-    char epoch[64];
-    uint32_t limit =
-        query->limit && query->limit < CHANGES_LIMIT_MAX ? query->limit : CHANGES_LIMIT_MAX;
-    TRY(schema_get(reader, "epoch", epoch, sizeof epoch));
-    reply->epoch = memory_copy_text(epoch);
-    TRY(last_read(reader, &reply->last));
-    uint64_t since = strcmp(query->epoch, epoch) == 0 ? query->since : 0;
-    return page_read(reader, since < INT64_MAX ? since : INT64_MAX, limit, reply);
+    int64_t ids[NUMBERED_BATCH], sequence = 0;
+    size_t count = 0;
+    TRY(unnumbered_find(rows, ids, &count));
+    for (size_t i = 0; i < count; i++) {
+        statement_t *update = NULL;
+        TRY(sequence_next(rows, &sequence));
+        TRY(database_prepare(rows->database, "UPDATE changes SET sequence = $1 WHERE id = $2",
+                             &update));
+        statement_bind_int64(update, 1, sequence);
+        statement_bind_int64(update, 2, ids[i]);
+        TRY(statement_run(update));
+    }
+    return STATUS_OK;
 }
 
-status_t changes_list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply)
+/* ---- the election ------------------------------------------------------------------------------ */
+
+/* "clean" tells that the last elected one ended in peace: then nothing was lost. */
+static status_t floor_raise(rows_t *rows)
 {
-    if (!scope_sees_all(query->scope))
+    char clean[8], floor[24];
+    int64_t last = 0;
+    TRY(schema_get(rows->database, "clean", clean, sizeof clean));
+    TRY(schema_set(rows->database, "clean", ""));
+    if (strcmp(clean, "1") == 0)
         return STATUS_OK;
-    TRY(database_begin(reader));
-    status_t status = list(reader, query, reply);
-    database_rollback(reader);
+    TRY(last_read(rows, &last));
+    snprintf(floor, sizeof floor, "%" PRId64, last ? last + SEQUENCE_GAP : 0);
+    return schema_set(rows->database, "sequence_floor", floor);
+}
+
+status_t changes_elect(rows_t *rows)
+{
+    enum {
+        ELECTION_KEY = 1
+    }; /* identifiers are hashed to 64 bits: 1 is none of them in practice */
+    bool is_elected = false;
+    status_t status = database_try_lock(rows->database, ELECTION_KEY, &is_elected);
+    if (status == STATUS_OK && is_elected && !rows->is_numbering) {
+        status = floor_raise(rows);
+        if (status == STATUS_OK)
+            log_info("changes.elected");
+    }
+    rows->is_numbering = status == STATUS_OK && is_elected;
     return status;
 }
 
@@ -86,14 +136,15 @@ typedef struct {
     uid_text_t uid;
 } stable_t;
 
-static status_t stable_find(index_t *index, stable_t *out_stable, size_t *out_count)
+static status_t stable_find(rows_t *rows, int64_t before_us, stable_t *out_stable,
+                            size_t *out_count)
 {
     AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(index->writer,
+    TRY(database_prepare(rows->database,
                          "SELECT id, study_instance_uid FROM studies WHERE complete = 0"
                          " AND changed_us < $1 ORDER BY changed_us LIMIT $2",
                          &find));
-    statement_bind_int64(find, 1, clock_wall_us() - index->config->stable_seconds * 1000000);
+    statement_bind_int64(find, 1, before_us);
     statement_bind_int64(find, 2, COMPLETE_BATCH);
     *out_count = 0;
     for (bool row = true; *out_count < COMPLETE_BATCH;) {
@@ -102,36 +153,45 @@ static status_t stable_find(index_t *index, stable_t *out_stable, size_t *out_co
             break;
         stable_t *stable = &out_stable[(*out_count)++];
         stable->id = statement_int64(find, 0);
-        memset(stable->uid, 0, sizeof stable->uid);
-        memcpy(stable->uid, statement_text(find, 1),
-               strnlen(statement_text(find, 1), UID_LENGTH_MAX));
+        snprintf(stable->uid, sizeof stable->uid, "%s", statement_text(find, 1));
     }
     return STATUS_OK;
 }
 
-static status_t complete_note(index_t *index, const stable_t *stable)
+/* A study that has got an instance since is not complete any more. */
+static status_t complete_note(rows_t *rows, const stable_t *stable, int64_t before_us)
 {
     statement_t *update = NULL;
-    TRY(database_prepare(index->writer, "UPDATE studies SET complete = 1 WHERE id = $1", &update));
+    TRY(database_prepare(rows->database,
+                         "UPDATE studies SET complete = 1 WHERE id = $1 AND complete = 0"
+                         " AND changed_us < $2",
+                         &update));
     statement_bind_int64(update, 1, stable->id);
+    statement_bind_int64(update, 2, before_us);
     TRY(statement_run(update));
-    return rows_change(&index->rows, "study.complete", stable->uid, "", "", "");
+    return database_changed_rows(rows->database)
+               ? rows_change(rows, "study.complete", stable->uid, "", "", "")
+               : STATUS_OK;
 }
 
-status_t changes_complete(index_t *index)
+status_t changes_tend(rows_t *rows, int64_t stable_us)
 {
     static stable_t stable[COMPLETE_BATCH]; /* the writing lane alone comes here */
     size_t count = 0;
-    TRY(stable_find(index, stable, &count));
-    if (count == 0)
+    rows_begin(rows);
+    TRY(changes_elect(rows));
+    if (!rows->is_numbering)
         return STATUS_OK;
-    TRY(database_begin(index->writer));
-    status_t status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = complete_note(index, &stable[i]);
+    int64_t before_us = rows->now_us - stable_us;
+    TRY(database_begin(rows->database));
+    status_t status = changes_number(rows);
     if (status == STATUS_OK)
-        status = database_commit(index->writer);
+        status = stable_find(rows, before_us, stable, &count);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        status = complete_note(rows, &stable[i], before_us);
+    if (status == STATUS_OK)
+        status = database_commit(rows->database);
     if (status != STATUS_OK)
-        database_rollback(index->writer);
-    return status;
+        database_rollback(rows->database);
+    return status == STATUS_BUSY ? STATUS_OK : status; /* the next look is a second away */
 }

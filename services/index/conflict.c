@@ -53,8 +53,9 @@ static bool goes_before(const origin_t *a, const origin_t *b, const origin_t *ke
 /* ---- copies ------------------------------------------------------------------------------------ */
 
 typedef struct {
-    const char *sop, *study, *series, *pack, *source;
-    int64_t record_offset;
+    const char *sop, *study, *series, *source;
+    const ulid_t *pack;
+    int64_t record_offset, dataset_length;
     const origin_t *origin;
     const uint8_t *sha256;
 } copy_t;
@@ -65,8 +66,8 @@ static status_t copy_add(rows_t *rows, const copy_t *copy)
     TRY(database_prepare(rows->database,
                          "INSERT INTO copies (sop_instance_uid, origin_pack, origin_sequence,"
                          " received_us, sha256, study_instance_uid, series_instance_uid, pack,"
-                         " record_offset, source, conflict)"
-                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)"
+                         " record_offset, dataset_length, source, conflict)"
+                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)"
                          " ON CONFLICT (sop_instance_uid, origin_pack, origin_sequence) DO UPDATE"
                          " SET pack = excluded.pack, record_offset = excluded.record_offset",
                          &insert));
@@ -77,9 +78,10 @@ static status_t copy_add(rows_t *rows, const copy_t *copy)
     statement_bind_blob(insert, 5, copy->sha256, SHA256_SIZE);
     statement_bind_text(insert, 6, copy->study);
     statement_bind_text(insert, 7, copy->series);
-    statement_bind_text(insert, 8, copy->pack);
+    statement_bind_text(insert, 8, copy->pack->text);
     statement_bind_int64(insert, 9, copy->record_offset);
-    statement_bind_text(insert, 10, copy->source);
+    statement_bind_int64(insert, 10, copy->dataset_length);
+    statement_bind_text(insert, 11, copy->source);
     return statement_run(insert);
 }
 
@@ -88,9 +90,10 @@ static status_t copy_of_entry(rows_t *rows, const entry_t *entry)
     return copy_add(rows, &(copy_t){.sop = entry->sop_instance_uid,
                                     .study = entry->study_instance_uid,
                                     .series = entry->series_instance_uid,
-                                    .pack = entry->record.pack.text,
+                                    .pack = &entry->record.pack,
                                     .source = entry->source,
                                     .record_offset = (int64_t)entry->record.offset,
+                                    .dataset_length = (int64_t)entry->record.dataset_length,
                                     .origin = &entry->origin,
                                     .sha256 = entry->record.dataset_sha256});
 }
@@ -100,9 +103,10 @@ static status_t copy_of_row(rows_t *rows, const char *sop, const instance_row_t 
     return copy_add(rows, &(copy_t){.sop = sop,
                                     .study = row->study_instance_uid,
                                     .series = row->series_instance_uid,
-                                    .pack = row->pack.text,
+                                    .pack = &row->pack,
                                     .source = row->source,
                                     .record_offset = row->record_offset,
+                                    .dataset_length = row->dataset_length,
                                     .origin = &row->origin,
                                     .sha256 = row->sha256});
 }
@@ -128,21 +132,6 @@ static status_t conflicts_mark(rows_t *rows, const char *sop)
 
 /* ---- taking in a record ------------------------------------------------------------------------ */
 
-/* Compaction copied the record: it lies elsewhere, and is the same. */
-static status_t row_move(rows_t *rows, const entry_t *entry, int64_t id)
-{
-    statement_t *update = NULL;
-    TRY(database_prepare(rows->database,
-                         "UPDATE instances SET pack = $1, record_offset = $2, dataset_offset = $3"
-                         " WHERE id = $4",
-                         &update));
-    statement_bind_text(update, 1, entry->record.pack.text);
-    statement_bind_int64(update, 2, (int64_t)entry->record.offset);
-    statement_bind_int64(update, 3, (int64_t)entry->record.dataset_offset);
-    statement_bind_int64(update, 4, id);
-    return statement_run(update);
-}
-
 static status_t copy_forget(rows_t *rows, const entry_t *entry)
 {
     statement_t *clear = NULL;
@@ -156,13 +145,22 @@ static status_t copy_forget(rows_t *rows, const entry_t *entry)
     return statement_run(clear);
 }
 
+static status_t must_insert(rows_t *rows, const entry_t *entry)
+{
+    bool inserted = false;
+    TRY(rows_insert(rows, entry, &inserted));
+    return inserted ? STATUS_OK
+                    : fail(STATUS_BUSY, "another replica has just taken in the same instance");
+}
+
 /* The record takes the place of the one that is served now. */
 static status_t row_replace(rows_t *rows, const entry_t *entry, const instance_row_t *row)
 {
+    TRY(rows_lock_study(rows, row->study_instance_uid));
     TRY(copy_of_row(rows, entry->sop_instance_uid, row));
     TRY(rows_delete_instance(rows, row->id));
     TRY(copy_forget(rows, entry));
-    TRY(rows_insert(rows, entry));
+    TRY(must_insert(rows, entry));
     return rows_settle(rows, row->study, row->series);
 }
 
@@ -173,6 +171,14 @@ static bool is_same_content(const entry_t *entry, const instance_row_t *row)
            strcmp(entry->series_instance_uid, row->series_instance_uid) == 0;
 }
 
+/* Whoever is not served of two records with the same content will not be missed. */
+static status_t duplicate_waste(rows_t *rows, const entry_t *entry, const instance_row_t *row,
+                                bool replaced)
+{
+    return replaced ? rows_waste(rows, &row->pack, row->dataset_length)
+                    : rows_waste(rows, &entry->record.pack, (int64_t)entry->record.dataset_length);
+}
+
 /* There is a row for this SOP Instance UID already. */
 static status_t second_put(rows_t *rows, const entry_t *entry, const instance_row_t *row,
                            put_t *out_put)
@@ -180,35 +186,50 @@ static status_t second_put(rows_t *rows, const entry_t *entry, const instance_ro
     origin_t kept = {0};
     bool same = is_same_content(entry, row);
     *out_put = same ? PUT_DUPLICATE : PUT_CONFLICT;
-    if (origin_is(&entry->origin, &row->origin))
-        return row_move(rows, entry, row->id);
+    TRY(rows_lock_study(rows, row->study_instance_uid));
+    if (origin_is(&entry->origin, &row->origin)) /* compaction copied it: it lies elsewhere */
+        return rows_move_instance(rows, entry, row);
     TRY(rows_change(rows, same ? "instance.duplicate" : "instance.conflict",
                     entry->study_instance_uid, entry->series_instance_uid, entry->sop_instance_uid,
                     entry->source));
     TRY(kept_find(rows, entry->sop_instance_uid, &kept));
-    if (goes_before(&entry->origin, &row->origin, &kept))
-        TRY(row_replace(rows, entry, row));
-    else
-        TRY(copy_of_entry(rows, entry));
+    bool replaces = goes_before(&entry->origin, &row->origin, &kept);
+    if (same)
+        TRY(duplicate_waste(rows, entry, row, replaces));
+    TRY(replaces ? row_replace(rows, entry, row) : copy_of_entry(rows, entry));
     return conflicts_mark(rows, entry->sop_instance_uid);
+}
+
+static status_t living_put(rows_t *rows, const entry_t *entry, put_t *out_put)
+{
+    bool later = false, inserted = false, found = false;
+    instance_row_t row;
+    *out_put = entry->unreadable ? PUT_UNREADABLE : PUT_STORED;
+    TRY(rows_is_later(rows, entry, &later));
+    if (later) { /* the usual case: one statement tells that there is no such instance yet */
+        TRY(rows_insert(rows, entry, &inserted));
+        if (inserted)
+            return STATUS_OK;
+    }
+    TRY(rows_find_instance(rows, entry->sop_instance_uid, &found, &row));
+    return found ? second_put(rows, entry, &row, out_put) : must_insert(rows, entry);
 }
 
 status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put)
 {
-    bool dead = false, found = false;
-    instance_row_t row;
-    TRY(is_dead(rows, entry->study_instance_uid, entry->series_instance_uid,
-                entry->sop_instance_uid, entry->origin.received_us, &dead));
+    bool dead = false;
+    study_row_t *study = NULL;
+    TRY(rows_lock_study(rows, entry->study_instance_uid));
+    TRY(rows_find_study(rows, entry->study_instance_uid, &study));
+    if (entry->origin.received_us <= study->buried_up_to_us)
+        TRY(is_dead(rows, entry->study_instance_uid, entry->series_instance_uid,
+                    entry->sop_instance_uid, entry->origin.received_us, &dead));
     if (dead) {
         *out_put = PUT_DEAD;
-        return STATUS_OK;
+        return rows_waste(rows, &entry->record.pack, (int64_t)entry->record.dataset_length);
     }
     TRY(rows_count_source(rows, entry));
-    TRY(rows_find_instance(rows, entry->sop_instance_uid, &found, &row));
-    if (found)
-        return second_put(rows, entry, &row, out_put);
-    *out_put = entry->unreadable ? PUT_UNREADABLE : PUT_STORED;
-    return rows_insert(rows, entry);
+    return living_put(rows, entry, out_put);
 }
 
 /* ---- electing ---------------------------------------------------------------------------------- */
@@ -256,7 +277,7 @@ static status_t copy_serve(rows_t *rows, const ulid_t *pack, int64_t offset,
     if (status == STATUS_OK && !row)
         status = copy_forget(rows, &entry);
     if (status == STATUS_OK)
-        status = row ? row_replace(rows, &entry, row) : rows_insert(rows, &entry);
+        status = row ? row_replace(rows, &entry, row) : must_insert(rows, &entry);
     entry_destroy(&entry);
     return status;
 }

@@ -2,6 +2,8 @@
 #define ZPACS_INDEX_INDEX_H
 
 #include "index.pb-c.h"
+#include "index/batch.h"
+#include "index/changes.h"
 #include "index/config.h"
 #include "index/progress.h"
 #include "index/rows.h"
@@ -23,10 +25,12 @@ typedef struct {
  * The service's state. What stands below `writing` is touched only with that mutex held: by lane 0
  * (the writing lane) and by the thread that replays packs at start and for a rebuild.
  */
-typedef struct {
+typedef struct index {
     const index_config_t *config;
-    char *folder, *database_path; /* <data>/index, <data>/index/index.db */
-    int lock_fd;                  /* one index per data folder */
+    char *folder;   /* <data>/index; with PostgreSQL <data>/index/<replica> */
+    char *location; /* of the database: <folder>/index.db or a connection URI */
+    char *replica;  /* name of this process among those that share the database */
+    int lock_fd;    /* one index per folder */
     pack_store_t *store;
     wire_server_t *server;
 
@@ -34,7 +38,8 @@ typedef struct {
     database_t *writer;
     rows_t rows;
     pack_pool_t *pool;
-    entry_t entry; /* its memory is used again and again */
+    batch_t *batch;
+    entry_t entry; /* of outcomes; its memory is used again and again */
     progress_t progress;
     bool has_attempts; /* some record crashed us before */
     announced_t announced[ANNOUNCED_MAX];
@@ -53,9 +58,12 @@ bool index_lock(index_t *index, int64_t deadline_ms); /* false: the writer is bu
 void index_unlock(index_t *index);
 void index_taken_over(void *index, const ulid_t *pack, uint64_t durable); /* for pack_pool_* */
 void index_yield(index_t *index); /* in a replay: lets waiting messages in between */
+void index_pause(index_t *index); /* with the writer unlocked */
 
-/* ingest.c: reads a pack from its committed offset up to limit. */
+/* ingest.c: reads a pack from its committed offset up to limit.
+ * Fails: BUSY (another replica reads it now, or is in the way). */
 status_t ingest_pack(index_t *index, const ulid_t *pack, uint64_t limit, uint64_t *out_committed);
+/* outcomes.c: what became of the records in [from, committed). */
 status_t ingest_outcomes(index_t *index, const ulid_t *pack, uint64_t from, uint64_t committed,
                          Index__PackIndexed *reply);
 
@@ -69,13 +77,10 @@ status_t recover_start(index_t *index); /* the thread that reads all packs */
 status_t rebuild_start(index_t *index);   /* BUSY while one runs */
 status_t rebuild_prepare(index_t *index); /* at start: when the way of extracting has changed */
 status_t rebuild_finish(index_t *index);
+status_t rebuild_follow(index_t *index); /* another replica may have started one */
 
 /* remove.c */
 status_t remove_run(index_t *index, const Index__Delete *what, uint64_t *out_instances);
-
-/* changes.c */
-status_t changes_list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply);
-status_t changes_complete(index_t *index); /* study.complete for those that are stable */
 
 /* locate.c */
 status_t locate_run(database_t *reader, const Index__Locate *query, Index__Located *reply);

@@ -9,8 +9,11 @@
 /*
  * The index is a view: dropped and read again from the packs. Rows do not depend on the order of
  * reading, so messages of living writers are taken in between, deletions and decisions too.
- * The setting "rebuilding" lasts until the end, also across a crash.
+ * The setting "rebuilding" lasts until the end, also across a crash; every replica follows it, and
+ * the first that finds all packs read ends it.
  */
+enum { REBUILD_KEY = 2 };
+
 static status_t clear(index_t *index)
 {
     ulid_t epoch = ulid_make();
@@ -22,21 +25,44 @@ static status_t clear(index_t *index)
     return schema_set(index->writer, "rebuilding", "1");
 }
 
-static status_t begin(index_t *index)
+/* One replica clears; another that starts meanwhile finds it done. */
+static status_t begin_once(index_t *index, bool is_asked, bool *out_begun)
 {
+    const int64_t key = REBUILD_KEY;
+    char version[16], wanted[16];
+    TRY(database_lock(index->writer, &key, 1));
+    TRY(schema_get(index->writer, "extract_version", version, sizeof version));
+    snprintf(wanted, sizeof wanted, "%d", EXTRACT_VERSION);
+    *out_begun = is_asked || strcmp(version, wanted) != 0;
+    return *out_begun ? clear(index) : STATUS_OK;
+}
+
+static status_t begin(index_t *index, bool is_asked)
+{
+    bool begun = false;
     /* Packs whose writers live are read again as far as they were, with no word from the writers. */
     TRY(recover_remember(index));
     TRY(database_begin(index->writer));
-    status_t status = clear(index);
+    status_t status = begin_once(index, is_asked, &begun);
     if (status == STATUS_OK)
         status = database_commit(index->writer);
     if (status != STATUS_OK) {
         database_rollback(index->writer);
         return status;
     }
-    atomic_store(&index->rebuilt_instances, 0);
-    atomic_store(&index->rebuilding, true);
-    log_info("rebuild.started");
+    if (begun)
+        log_info("rebuild.started");
+    return rebuild_follow(index);
+}
+
+status_t rebuild_follow(index_t *index)
+{
+    char rebuilding[8];
+    TRY(schema_get(index->writer, "rebuilding", rebuilding, sizeof rebuilding));
+    bool now = strcmp(rebuilding, "1") == 0;
+    if (now && !atomic_load(&index->rebuilding))
+        atomic_store(&index->rebuilt_instances, 0);
+    atomic_store(&index->rebuilding, now);
     return STATUS_OK;
 }
 
@@ -44,7 +70,7 @@ status_t rebuild_start(index_t *index)
 {
     if (atomic_load(&index->replay_runs))
         return fail(STATUS_BUSY, "packs are being read already");
-    TRY(begin(index));
+    TRY(begin(index, true));
     return recover_start(index);
 }
 
@@ -58,35 +84,7 @@ status_t rebuild_finish(index_t *index)
     return STATUS_OK;
 }
 
-/* After a loss of power the last changes may be gone, and their numbers would be given again. */
-static status_t epoch_check(index_t *index)
-{
-    char boot[64] = "", now[64] = "", clean[8];
-    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-    if (file) {
-        if (!fgets(now, sizeof now, file))
-            now[0] = 0;
-        fclose(file);
-    }
-    now[strcspn(now, "\n")] = 0;
-    TRY(schema_get(index->writer, "boot", boot, sizeof boot));
-    TRY(schema_get(index->writer, "clean", clean, sizeof clean));
-    if (strcmp(boot, now) != 0 && strcmp(clean, "1") != 0)
-        TRY(schema_set(index->writer, "epoch", ulid_make().text));
-    TRY(schema_set(index->writer, "boot", now));
-    return schema_set(index->writer, "clean", "");
-}
-
 status_t rebuild_prepare(index_t *index)
 {
-    char version[16], rebuilding[8];
-    TRY(epoch_check(index));
-    TRY(schema_get(index->writer, "extract_version", version, sizeof version));
-    TRY(schema_get(index->writer, "rebuilding", rebuilding, sizeof rebuilding));
-    char wanted[16];
-    snprintf(wanted, sizeof wanted, "%d", EXTRACT_VERSION);
-    if (strcmp(version, wanted) != 0)
-        return begin(index); /* also the first start: there is nothing yet to drop */
-    atomic_store(&index->rebuilding, strcmp(rebuilding, "1") == 0);
-    return STATUS_OK;
+    return begin(index, false); /* also the first start: there is nothing yet to drop */
 }

@@ -200,21 +200,26 @@ static status_t listing_add_closed(index_t *index, listing_t *listing)
 static status_t listing_read(index_t *index, const listing_t *listing)
 {
     status_t worst = STATUS_OK;
+    bool busy = false;
     AUTO_FREE char *detail = NULL;
     for (size_t i = 0; i < listing->count && !atomic_load(&index->stopping); i++) {
         status_t status = pack_catch_up(index, &listing->packs[i]);
         bool was_empty = status == STATUS_NOT_FOUND && listing->packs[i].is_open; /* and removed */
+        busy |= status == STATUS_BUSY;
         if (status == STATUS_INVALID || (status == STATUS_NOT_FOUND && !was_empty)) {
             metric_add(&unreadable_total, 1);
             log_error("pack.unreadable", LOG_TEXT("pack", listing->packs[i].pack.text),
                       LOG_TEXT("reason", fail_detail()));
-        } else if (status != STATUS_OK && !was_empty && worst == STATUS_OK) {
+        } else if (status != STATUS_OK && status != STATUS_BUSY && !was_empty &&
+                   worst == STATUS_OK) {
             worst = status;
             detail = memory_format("pack %s: %s", listing->packs[i].pack.text, fail_detail());
         }
         index_yield(index);
     }
-    return worst == STATUS_OK ? STATUS_OK : fail(worst, "%s", detail);
+    if (worst != STATUS_OK)
+        return fail(worst, "%s", detail);
+    return busy ? fail(STATUS_BUSY, "another replica reads some pack") : STATUS_OK;
 }
 
 status_t recover_scan(index_t *index, bool sealed_too)
@@ -238,7 +243,12 @@ static void *replay_main(void *context)
     index_t *index = context;
     int64_t begin_ms = clock_monotonic_ms();
     (void)index_lock(index, INT64_MAX);
-    status_t status = recover_scan(index, true);
+    status_t status = STATUS_BUSY;
+    while (status == STATUS_BUSY && !atomic_load(&index->stopping)) {
+        status = recover_scan(index, true);
+        if (status == STATUS_BUSY)
+            index_pause(index);
+    }
     if (status == STATUS_OK && !atomic_load(&index->stopping))
         status = rebuild_finish(index);
     index_unlock(index);

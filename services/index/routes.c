@@ -116,7 +116,7 @@ static status_t reader_take(lane_t *lane, const wire_call_t *call)
     if (atomic_load(&lane->index->rebuilding))
         return fail(STATUS_UNAVAILABLE, "the index is being rebuilt");
     if (!lane->reader)
-        TRY(database_open(lane->index->database_path, true, &lane->reader));
+        TRY(database_open(lane->index->location, true, &lane->reader));
     database_set_deadline(lane->reader, call->deadline_ms);
     return STATUS_OK;
 }
@@ -168,7 +168,7 @@ static status_t statistics(void *state, const wire_call_t *call, const ProtobufC
     lane_t *lane = state;
     (void)request;
     if (!lane->reader)
-        TRY(database_open(lane->index->database_path, true, &lane->reader));
+        TRY(database_open(lane->index->location, true, &lane->reader));
     database_set_deadline(lane->reader, call->deadline_ms);
     return statistics_read(lane->index, lane->reader, (Index__Statistics *)reply);
 }
@@ -191,7 +191,7 @@ void *index_lane_open(void *context, int lane)
 {
     lane_t *state = memory_allocate(sizeof *state);
     state->index = context;
-    if (lane != 0 && database_open(state->index->database_path, true, &state->reader) != STATUS_OK)
+    if (lane != 0 && database_open(state->index->location, true, &state->reader) != STATUS_OK)
         log_error("reader.unavailable", LOG_TEXT("reason", fail_detail()));
     return state;
 }
@@ -216,12 +216,14 @@ static status_t idle_work(index_t *index, int64_t now_ms)
     }
     if (atomic_load(&index->replay_runs)) /* that thread reads all packs */
         return STATUS_OK;
-    if (full)
-        TRY(recover_scan(index, true));
-    TRY(recover_scan(index, false));
-    if (atomic_load(&index->rebuilding)) /* its replay failed: what is missing is read now */
-        return full ? rebuild_finish(index) : STATUS_OK;
-    return changes_complete(index);
+    TRY(rebuild_follow(index));
+    status_t status = recover_scan(index, full || atomic_load(&index->rebuilding));
+    if (status == STATUS_BUSY) /* another replica reads some pack: it is looked at again */
+        return STATUS_OK;
+    TRY(status);
+    if (atomic_load(&index->rebuilding))
+        TRY(rebuild_finish(index));
+    return changes_tend(&index->rows, index->config->stable_seconds * 1000000);
 }
 
 void index_lane_idle(void *context, int lane, void *state)

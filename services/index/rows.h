@@ -3,17 +3,20 @@
 
 #include "database/database.h"
 #include "index/entry.h"
+#include "index/locks.h"
 
 /*
  * The rows of the index. What they say depends on the set of records alone, never on the order in
- * which they were read:
+ * which they were read, nor on which replica read them:
  *
  *   - a record is dead when a tombstone covers it (UIDs, and received up to then)
  *   - of the living records of a SOP Instance UID the one that a RESOLVE names is served, else the
  *     smallest origin; the others are rows of table copies
  *   - a study's or series' attributes are those of its instance with the smallest origin
  *
- * All functions run within the caller's transaction.
+ * A transaction: rows_begin(), any of the functions below, rows_flush(), commit. A study's rows are
+ * touched only with its lock held; a function that needs another study fails with BUSY and has
+ * added it to `locks`: the transaction is rolled back and run again with all of them.
  */
 enum {
     COUNTER_PATIENTS,
@@ -25,13 +28,54 @@ enum {
     COUNTER_COUNT
 };
 
-enum { SOURCE_MAX = 80 /* bytes of a source in the change feed: a page of it fits a message */ };
+enum {
+    SOURCE_MAX = 80,     /* bytes of a source in the change feed: a page of it fits a message */
+    ROWS_KNOWN_MAX = 64, /* studies, series, sources and packs remembered within a transaction */
+    ROWS_LOCKS_MAX = DATABASE_LOCKS_MAX - 64,
+    MODALITY_MAX = 16 /* CS                                                     PS3.5 6.2 */
+};
+
+/* A study's row as this transaction knows it; what was added is counted once, at the end. */
+typedef struct {
+    uid_text_t uid;
+    int64_t id; /* 0: there is no row */
+    origin_t first;
+    int64_t buried_up_to_us; /* by the latest tombstone in it; 0: none */
+    int64_t added_series, added_instances;
+} study_row_t;
+
+typedef struct {
+    uid_text_t uid;
+    int64_t id, study;
+    origin_t first;
+    int64_t added_instances;
+    char modality[MODALITY_MAX + 1]; /* of the last instance: known to its study */
+} series_row_t;
+
+typedef struct {
+    char source[SOURCE_MAX];
+    int64_t last_received_us, instances;
+} source_row_t;
+
+/* Records of a pack that nobody will ask for again. */
+typedef struct {
+    ulid_t pack;
+    int64_t records, bytes;
+} waste_row_t;
 
 typedef struct {
     database_t *database;
     pack_store_t *store;
-    int64_t counters[COUNTER_COUNT]; /* deltas of this transaction */
-    int64_t version;                 /* sequence of the last change */
+    locks_t locks;
+    int64_t now_us;    /* of this transaction: version and time of its rows */
+    bool is_numbering; /* this replica numbers the change feed */
+    int64_t sequence;  /* the last number given; 0: not known */
+    study_row_t studies[ROWS_KNOWN_MAX];
+    series_row_t series[ROWS_KNOWN_MAX];
+    source_row_t sources[ROWS_KNOWN_MAX];
+    waste_row_t waste[ROWS_KNOWN_MAX];
+    size_t study_count, series_count, source_count, waste_count;
+    int64_t counters[COUNTER_COUNT]; /* deltas */
 } rows_t;
 
 typedef enum { PUT_STORED, PUT_DUPLICATE, PUT_CONFLICT, PUT_UNREADABLE, PUT_DEAD } put_t;
@@ -41,12 +85,52 @@ typedef struct {
     int64_t id, study, series;
     uid_text_t study_instance_uid, series_instance_uid;
     ulid_t pack;
-    int64_t record_offset;
+    int64_t record_offset, dataset_length;
     origin_t origin;
     uint8_t sha256[SHA256_SIZE];
     char source[80];
     bool unreadable;
 } instance_row_t;
+
+/* A row's version after a change at or below it: the time of the transaction, but always a new one.
+ * number: the parameter that is rows_t.now_us. */
+#define ROWS_NEXT_VERSION(number)                                                                  \
+    "CASE WHEN version < " number " THEN " number " ELSE version + 1 END"
+
+/* rows.c: the transaction. */
+void rows_begin(rows_t *rows);          /* forgets what an earlier one knew, but not `locks` */
+status_t rows_take_locks(rows_t *rows); /* first in the transaction: all of `locks` */
+status_t rows_lock_study(rows_t *rows, const char *study_instance_uid);
+status_t rows_flush(rows_t *rows); /* counts, sources, waste: sorted, so nobody waits in a circle */
+status_t rows_waste(rows_t *rows, const ulid_t *pack, int64_t bytes);
+status_t rows_count_source(rows_t *rows, const entry_t *entry);
+void rows_destroy(rows_t *rows);
+
+/* changes.c: a line of the change feed. */
+status_t rows_change(rows_t *rows, const char *kind, const char *study, const char *series,
+                     const char *sop, const char *source);
+
+/* parents.c: studies, series and patients. */
+status_t rows_find_study(rows_t *rows, const char *study_instance_uid, study_row_t **out_study);
+status_t rows_take_study(rows_t *rows, int64_t study, const entry_t *entry); /* and its patient */
+status_t rows_leave_patient(rows_t *rows, int64_t patient);
+void rows_patient_of(const entry_t *entry, const char **out_id, const char **out_issuer);
+status_t rows_flush_parents(rows_t *rows); /* before rows are counted anew; and forgets them */
+
+/* Both rows are there, and the entry is the first of neither: it will leave their attributes alone. */
+status_t rows_is_later(rows_t *rows, const entry_t *entry, bool *out_later);
+
+/* Their rows, made if need be, with the entry's attributes if it is the first of them. */
+status_t rows_put_parents(rows_t *rows, const entry_t *entry, study_row_t **out_study,
+                          series_row_t **out_series);
+
+/* instances.c */
+status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *out_found,
+                            instance_row_t *out_row);
+/* out_inserted is false when there is a row with this SOP Instance UID; nothing is done then. */
+status_t rows_insert(rows_t *rows, const entry_t *entry, bool *out_inserted);
+status_t rows_move_instance(rows_t *rows, const entry_t *entry, const instance_row_t *row);
+status_t rows_delete_instance(rows_t *rows, int64_t id);
 
 /* conflict.c: takes in an INSTANCE record. */
 status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put);
@@ -55,18 +139,6 @@ status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put);
  * living records. */
 status_t rows_elect(rows_t *rows, const char *sop_instance_uid);
 
-/* rows.c */
-status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *out_found,
-                            instance_row_t *out_row);
-status_t rows_insert(rows_t *rows, const entry_t *entry);
-status_t rows_delete_instance(rows_t *rows, int64_t id);
-status_t rows_change(rows_t *rows, const char *kind, const char *study, const char *series,
-                     const char *sop, const char *source);
-status_t rows_take_study(rows_t *rows, int64_t study, const entry_t *entry); /* and its patient */
-status_t rows_leave_patient(rows_t *rows, int64_t patient);
-status_t rows_count_source(rows_t *rows, const entry_t *entry);
-status_t rows_flush_counters(rows_t *rows);
-
 /* settle.c: after instances went: counts anew, removes what is empty, and takes the attributes of
  * the instance that is now the smallest. */
 status_t rows_settle(rows_t *rows, int64_t study, int64_t series);
@@ -74,9 +146,15 @@ status_t rows_settle(rows_t *rows, int64_t study, int64_t series);
 /* attribute_rows.c: writes the attributes of one level. */
 status_t rows_set_study(rows_t *rows, int64_t study, const entry_t *entry);
 status_t rows_set_series(rows_t *rows, int64_t series, const entry_t *entry);
-status_t rows_set_instance(rows_t *rows, int64_t instance, const entry_t *entry);
 status_t rows_add_modality(rows_t *rows, int64_t study, const char *modality);
 status_t rows_settle_modalities(rows_t *rows, int64_t study);
+
+/* attribute_rows.c: the columns of a level, for a statement's text: ", a = $6, b = $7", ", a, b" or
+ * ", $6, $7"; and their values. */
+typedef enum { COLUMNS_SET, COLUMNS_NAMES, COLUMNS_NUMBERS } columns_t;
+void rows_append_columns(buffer_t *sql, level_t level, columns_t form, int first_number);
+void rows_bind_columns(statement_t *statement, level_t level, int first_number,
+                       const extract_t *extract);
 
 /* bury.c: applies the events. */
 status_t rows_bury(rows_t *rows, const char *study, const char *series, const char *sop,

@@ -6,6 +6,9 @@
 /* The tables, by version. A column of attributes.c must stand here under the same name. */
 extern const migration_t schema_migrations[];
 
+/* What PostgreSQL may refuse: the index works without, only slower. */
+extern const char *const schema_optional[];
+
 /* Forgets every row: before a rebuild. The change feed and its epoch go too. */
 status_t schema_clear(database_t *database);
 

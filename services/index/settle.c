@@ -40,21 +40,32 @@ static status_t smallest_read(rows_t *rows, const char *sql, int64_t id, bool *o
     " JOIN " table " p ON p.id = i." column " WHERE i." column " = $1"                             \
     " ORDER BY i.received_us, i.origin_pack, i.origin_sequence LIMIT 1"
 
+/* sql has $1, the row's id. */
 static status_t run_with_id(rows_t *rows, const char *sql, int64_t id)
 {
     statement_t *statement = NULL;
     TRY(database_prepare(rows->database, sql, &statement));
     statement_bind_int64(statement, 1, id);
-    statement_bind_int64(statement, 2, rows->version);
+    return statement_run(statement);
+}
+
+/* sql has $2 too, the time of this transaction. */
+static status_t count_anew(rows_t *rows, const char *sql, int64_t id)
+{
+    statement_t *statement = NULL;
+    TRY(database_prepare(rows->database, sql, &statement));
+    statement_bind_int64(statement, 1, id);
+    statement_bind_int64(statement, 2, rows->now_us);
     return statement_run(statement);
 }
 
 static status_t series_settle(rows_t *rows, int64_t series)
 {
-    TRY(run_with_id(rows,
-                    "UPDATE series SET version = $2, instance_count ="
-                    " (SELECT COUNT(*) FROM instances WHERE series = $1) WHERE id = $1",
-                    series));
+    TRY(count_anew(rows,
+                   "UPDATE series SET version = " ROWS_NEXT_VERSION(
+                       "$2") ", instance_count ="
+                             " (SELECT COUNT(*) FROM instances WHERE series = $1) WHERE id = $1",
+                   series));
     TRY(run_with_id(rows, "DELETE FROM series WHERE id = $1 AND instance_count = 0", series));
     int64_t removed = database_changed_rows(rows->database);
     rows->counters[COUNTER_SERIES] -= removed;
@@ -91,11 +102,12 @@ static status_t study_remove(rows_t *rows, int64_t study, bool *out_removed)
 
 static status_t study_settle(rows_t *rows, int64_t study)
 {
-    TRY(run_with_id(rows,
-                    "UPDATE studies SET version = $2, series_count ="
-                    " (SELECT COUNT(*) FROM series WHERE study = $1), instance_count ="
-                    " (SELECT COUNT(*) FROM instances WHERE study = $1) WHERE id = $1",
-                    study));
+    TRY(count_anew(rows,
+                   "UPDATE studies SET version = " ROWS_NEXT_VERSION(
+                       "$2") ", series_count ="
+                             " (SELECT COUNT(*) FROM series WHERE study = $1), instance_count ="
+                             " (SELECT COUNT(*) FROM instances WHERE study = $1) WHERE id = $1",
+                   study));
     bool removed = false, is_first = true;
     TRY(rows_settle_modalities(rows, study));
     TRY(study_remove(rows, study, &removed));
@@ -111,6 +123,7 @@ static status_t study_settle(rows_t *rows, int64_t study)
 
 status_t rows_settle(rows_t *rows, int64_t study, int64_t series)
 {
+    TRY(rows_flush_parents(rows));
     TRY(series_settle(rows, series));
     return study_settle(rows, study);
 }

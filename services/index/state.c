@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,16 @@ static status_t folder_make(const char *path)
                : STATUS_OK;
 }
 
-/* <data>/index/lock: a second writer of the same database would damage it. */
+void index_pause(index_t *index)
+{
+    enum { PAUSE_US = 200 * 1000 };
+    index_unlock(index);
+    usleep(PAUSE_US);
+    (void)index_lock(index, INT64_MAX);
+}
+
+/* <folder>/lock: a second writer of the same SQLite file would damage it, and two replicas of one
+ * name would take each other's packs for their own. */
 static status_t lock_take(index_t *index)
 {
     AUTO_FREE char *path = memory_format("%s/lock", index->folder);
@@ -58,7 +68,7 @@ static status_t lock_take(index_t *index)
     if (index->lock_fd < 0)
         return fail(STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
     if (flock(index->lock_fd, LOCK_EX | LOCK_NB))
-        return fail(STATUS_BUSY, "another index runs on this data folder");
+        return fail(STATUS_BUSY, "another index runs on %s", index->folder);
     return STATUS_OK;
 }
 
@@ -67,16 +77,21 @@ static void database_put_aside(const index_t *index)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     for (size_t i = 0; i < 3; i++) {
-        AUTO_FREE char *from = memory_format("%s%s", index->database_path, suffixes[i]);
-        AUTO_FREE char *to = memory_format("%s.damaged%s", index->database_path, suffixes[i]);
+        AUTO_FREE char *from = memory_format("%s%s", index->location, suffixes[i]);
+        AUTO_FREE char *to = memory_format("%s.damaged%s", index->location, suffixes[i]);
         (void)rename(from, to);
     }
 }
 
 static status_t database_try(index_t *index)
 {
-    TRY(database_open(index->database_path, false, &index->writer));
+    TRY(database_open(index->location, false, &index->writer));
+    bool all = true;
     status_t status = database_migrate(index->writer, schema_migrations);
+    if (status == STATUS_OK)
+        status = database_migrate_optional(index->writer, schema_optional, &all);
+    if (!all)
+        log_warning("database.optional_refused", LOG_TEXT("reason", fail_detail()));
     if (status != STATUS_OK)
         database_close(&index->writer);
     return status;
@@ -85,7 +100,7 @@ static status_t database_try(index_t *index)
 static status_t database_start(index_t *index)
 {
     status_t status = database_try(index);
-    if (status == STATUS_INTERNAL) {
+    if (status == STATUS_INTERNAL && !*index->config->index_database) {
         log_error("database.damaged", LOG_TEXT("reason", fail_detail()));
         database_put_aside(index);
         status = database_try(index);
@@ -142,6 +157,8 @@ void index_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 static status_t start(index_t *index)
 {
     const char *data = index->config->service.data;
+    AUTO_FREE char *parent = memory_format("%s/index", data);
+    TRY(folder_make(parent));
     TRY(folder_make(index->folder));
     TRY(lock_take(index));
     TRY(pack_store_open(data, &index->store));
@@ -149,6 +166,7 @@ static status_t start(index_t *index)
     index->rows.database = index->writer;
     index->rows.store = index->store;
     TRY(attempts_start(index));
+    TRY(changes_elect(&index->rows));
     TRY(rebuild_prepare(index));
     TRY(pack_pool_open(data, &index->pool, index_taken_over, index));
     atomic_store(&index->database_ok, true);
@@ -156,13 +174,29 @@ static status_t start(index_t *index)
     return recover_start(index);
 }
 
+/* Who we are, and where our things are. */
+static void names_choose(index_t *index)
+{
+    const index_config_t *config = index->config;
+    char host[HOST_NAME_MAX + 1] = "index";
+    (void)gethostname(host, sizeof host - 1);
+    index->replica = memory_copy_text(*config->replica ? config->replica : host);
+    if (*config->index_database) {
+        index->folder = memory_format("%s/index/%s", config->service.data, index->replica);
+        index->location = memory_copy_text(config->index_database);
+    } else {
+        index->folder = memory_format("%s/index", config->service.data);
+        index->location = memory_format("%s/index.db", index->folder);
+    }
+}
+
 status_t index_open(const index_config_t *config, index_t **out_index)
 {
     index_t *index = memory_allocate(sizeof *index);
     index->config = config;
     index->lock_fd = -1;
-    index->folder = memory_format("%s/index", config->service.data);
-    index->database_path = memory_format("%s/index.db", index->folder);
+    index->batch = memory_allocate(sizeof *index->batch);
+    names_choose(index);
     pthread_mutex_init(&index->writing, NULL);
     status_t status = start(index);
     if (status == STATUS_OK)
@@ -183,7 +217,8 @@ void index_close(index_t **closed)
     if (index->pool)
         pack_pool_close(&index->pool);
     if (index->writer) {
-        (void)schema_set(index->writer, "clean", "1");
+        if (index->rows.is_numbering)
+            (void)schema_set(index->writer, "clean", "1");
         database_checkpoint(index->writer);
     }
     database_close(&index->writer);
@@ -191,11 +226,14 @@ void index_close(index_t **closed)
         pack_store_close(&index->store);
     progress_close(&index->progress);
     entry_destroy(&index->entry);
+    batch_destroy(&index->batch);
+    rows_destroy(&index->rows);
     if (index->lock_fd >= 0)
         close(index->lock_fd);
     pthread_mutex_destroy(&index->writing);
+    free(index->replica);
     free(index->folder);
-    free(index->database_path);
+    free(index->location);
     free(index);
     *closed = NULL;
 }

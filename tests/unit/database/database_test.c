@@ -254,11 +254,11 @@ static void test_changed_rows(void **state)
     assert_int_equal(database_changed_rows(database), 0);
 }
 
-/* {BYTEWISE} sorts alike everywhere; braces that are no word of ours stay. */
+/* {TEXT} sorts alike everywhere; braces that are no word of ours stay. */
 static void test_dialect(void **state)
 {
     database_t *database = *state;
-    assert_int_equal(database_execute(database, "CREATE TABLE words (word TEXT {BYTEWISE});"
+    assert_int_equal(database_execute(database, "CREATE TABLE words (word {TEXT});"
                                                 "INSERT INTO words VALUES ('b');"
                                                 "INSERT INTO words VALUES ('B');"
                                                 "INSERT INTO words VALUES ('a')"),

@@ -35,41 +35,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- what the index says ----------------------------------------------------------------------- */
-
-/* All rows as queries see them, where the bytes lie, and the counters: to be compared. */
-static void answers(bench_t *bench, buffer_t *out)
-{
-    for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++) {
-        term_t everything = {0x0020000D, "2.1,2.2,2.9"};
-        assert_int_equal(bench_find(bench, (level_t)level, &everything, 1, false, out), STATUS_OK);
-    }
-    AUTO_STATEMENT *rows = NULL;
-    assert_int_equal(database_prepare(bench->reader,
-                                      "SELECT sop_instance_uid || ' ' || pack || ' ' || received_us"
-                                      " FROM instances UNION ALL SELECT 'copy ' || sop_instance_uid"
-                                      " || ' ' || pack || ' ' || conflict FROM copies UNION ALL"
-                                      " SELECT name || ' ' || value FROM counters ORDER BY 1",
-                                      &rows),
-                     STATUS_OK);
-    for (bool row = true;;) {
-        assert_int_equal(statement_step(rows, &row), STATUS_OK);
-        if (!row)
-            break;
-        buffer_append_text(out, statement_text(rows, 0));
-        buffer_append_byte(out, '\n');
-    }
-}
-
-static int64_t count(bench_t *bench, const char *sql)
-{
-    AUTO_STATEMENT *find = NULL;
-    bool row = false;
-    assert_int_equal(database_prepare(bench->reader, sql, &find), STATUS_OK);
-    assert_int_equal(statement_step(find, &row), STATUS_OK);
-    return row ? statement_int64(find, 0) : 0;
-}
-
 static void rebuild(bench_t *bench)
 {
     assert_true(index_lock(bench->index, INT64_MAX));
@@ -258,13 +223,36 @@ static void test_rotted_copy_holds_nothing_up(void **state)
     assert_int_equal(count(bench, "SELECT instance_count FROM studies"), 2);
 }
 
+/* Has the index read a decision that keeps the first record of a pack. */
+static void resolve_store(bench_t *bench, const char *sop, const ulid_t *kept)
+{
+    Pack__Resolve resolve = PACK__RESOLVE__INIT;
+    resolve.resolved_us = 9000;
+    resolve.sop_instance_uid = (char *)sop;
+    resolve.kept_pack = (char *)kept->text;
+    resolve.kept_sequence = 1;
+    size_t length = pack__resolve__get_packed_size(&resolve);
+    AUTO_FREE uint8_t *bytes = memory_allocate(length);
+    pack__resolve__pack(&resolve, bytes);
+    pack_writer_t *writer = NULL;
+    pack_record_t record = {0};
+    uint64_t committed = 0;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(pack_writer_begin(writer, PACK_RECORD_RESOLVE, length), STATUS_OK);
+    assert_int_equal(pack_writer_commit(writer, bytes, length, &record), STATUS_OK);
+    ulid_t pack = pack_writer_pack(writer);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(ingest_pack(bench->index, &pack, record.next_offset, &committed), STATUS_OK);
+    assert_int_equal(committed, record.next_offset);
+}
+
 static void test_resolve(void **state)
 {
     bench_t *bench = *state;
     (void)bench_store(bench, &first, 1);
     ulid_t pack = bench_store(bench, &other_bytes, 1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 1);
-    assert_int_equal(rows_resolve(&bench->index->rows, "2.1.1", 9000, pack.text, 1), STATUS_OK);
+    resolve_store(bench, "2.1.1", &pack);
     assert_int_equal(count(bench, "SELECT received_us FROM instances"), 3000);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies"), 1);
@@ -385,9 +373,11 @@ static void test_damaged_database_is_rebuilt(void **state)
 {
     bench_t *bench = *state;
     AUTO_BUFFER before = {0}, after = {0};
+    if (bench_postgres) /* mends itself, or has an operator */
+        skip();
     (void)bench_store(bench, (sample_t[]){first, second, other_bytes}, 3);
     answers(bench, &before);
-    AUTO_FREE char *path = memory_copy_text(bench->index->database_path);
+    AUTO_FREE char *path = memory_copy_text(bench->index->location);
     bench_stop(bench);
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_TRUNC);
     assert_int_equal(write(fd, "this is no database, whatever it was", 36), 36);
@@ -404,11 +394,10 @@ static void test_feed(void **state)
     scope.kind = INDEX__SCOPE__KIND__ALL;
     query.scope = &scope;
     (void)bench_store(bench, (sample_t[]){first, second}, 2);
-    assert_int_equal(changes_complete(bench->index), STATUS_OK);
+    assert_int_equal(changes_tend(&bench->index->rows, 60 * 1000000), STATUS_OK);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'study.complete'"), 0);
-    bench->config.stable_seconds = -1;
-    assert_int_equal(changes_complete(bench->index), STATUS_OK);
-    assert_int_equal(changes_complete(bench->index), STATUS_OK);
+    assert_int_equal(changes_tend(&bench->index->rows, -1000000), STATUS_OK);
+    assert_int_equal(changes_tend(&bench->index->rows, -1000000), STATUS_OK);
     Index__ChangeList *list = memory_allocate(sizeof *list);
     index__change_list__init(list);
     assert_int_equal(changes_list(bench->reader, &query, list), STATUS_OK);
@@ -499,5 +488,12 @@ int main(void)
         TEST(test_feed),
         TEST(test_locate_pages),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    static postgres_fixture_t postgres;
+    int failed = cmocka_run_group_tests_name("ingest, SQLite", tests, NULL, NULL);
+    if (!postgres_fixture_start(&postgres))
+        return 1;
+    bench_postgres = &postgres;
+    failed += cmocka_run_group_tests_name("ingest, PostgreSQL", tests, NULL, NULL);
+    postgres_fixture_stop(&postgres);
+    return failed;
 }

@@ -23,6 +23,8 @@
 #include "pack.pb-c.h"
 #include "pack/writer.h"
 
+#include "../database/postgres_fixture.h"
+
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,8 +117,13 @@ static inline pack_record_t sample_write(pack_writer_t *writer, const sample_t *
 
 /* ---- an index on a folder of its own ----------------------------------------------------------- */
 
+enum { URI_SIZE = 256 };
+
+/* The server that a bench makes its database in; NULL: a SQLite file. */
+static postgres_fixture_t *bench_postgres;
+
 typedef struct {
-    char folder[64];
+    char folder[64], uri[URI_SIZE];
     index_config_t config;
     index_t *index;
     database_t *reader;
@@ -139,7 +146,7 @@ static inline void bench_start(bench_t *bench)
 {
     assert_int_equal(index_open(&bench->config, &bench->index), STATUS_OK);
     index_wait(bench->index);
-    assert_int_equal(database_open(bench->index->database_path, true, &bench->reader), STATUS_OK);
+    assert_int_equal(database_open(bench->index->location, true, &bench->reader), STATUS_OK);
 }
 
 static inline void bench_stop(bench_t *bench)
@@ -159,6 +166,10 @@ static inline void bench_open(bench_t *bench)
     snprintf(path, sizeof path, "%s/packs/open", bench->folder);
     mkdir(path, 0700);
     bench->config.service.data = bench->folder;
+    bench->config.replica = (char *)"";
+    bench->config.index_database = bench->uri;
+    if (bench_postgres)
+        assert_true(postgres_fixture_database(bench_postgres, "bench", bench->uri, URI_SIZE));
     bench->config.stable_seconds = 60;
     bench_start(bench);
 }
@@ -224,6 +235,40 @@ static inline size_t lines_count(buffer_t *text)
     for (size_t i = 0; i < text->length; i++)
         count += text->data[i] == '\n';
     return count;
+}
+
+/* ---- what the index says ----------------------------------------------------------------------- */
+
+/* All rows as queries see them, where the bytes lie, and the counters: to be compared. */
+static inline void answers(bench_t *bench, buffer_t *out)
+{
+    for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++) {
+        assert_int_equal(bench_find(bench, (level_t)level, NULL, 0, false, out), STATUS_OK);
+    }
+    AUTO_STATEMENT *rows = NULL;
+    assert_int_equal(database_prepare(bench->reader,
+                                      "SELECT sop_instance_uid || ' ' || pack || ' ' || received_us"
+                                      " FROM instances UNION ALL SELECT 'copy ' || sop_instance_uid"
+                                      " || ' ' || pack || ' ' || conflict FROM copies UNION ALL"
+                                      " SELECT name || ' ' || value FROM counters ORDER BY 1",
+                                      &rows),
+                     STATUS_OK);
+    for (bool row = true;;) {
+        assert_int_equal(statement_step(rows, &row), STATUS_OK);
+        if (!row)
+            break;
+        buffer_append_text(out, statement_text(rows, 0));
+        buffer_append_byte(out, '\n');
+    }
+}
+
+static inline int64_t count(bench_t *bench, const char *sql)
+{
+    AUTO_STATEMENT *find = NULL;
+    bool row = false;
+    assert_int_equal(database_prepare(bench->reader, sql, &find), STATUS_OK);
+    assert_int_equal(statement_step(find, &row), STATUS_OK);
+    return row ? statement_int64(find, 0) : 0;
 }
 
 #endif
