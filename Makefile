@@ -67,7 +67,7 @@ ifeq ($(MODE),fuzz)
 CC  := clang
 CXX := clang++
 endif
-LIBPQ    := -isystem $(shell pg_config --includedir)
+LIBPQ    := $(addprefix -isystem ,$(shell pg_config --includedir))
 CFLAGS   := -std=gnu11 $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ) -MMD -MP
 CXXFLAGS := -std=gnu++17 $(WARNX) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -MMD -MP
 LDFLAGS  := $(FLAGS.$(MODE)) $(LINK.$(MODE)) -Wl,--as-needed -pthread

@@ -44,6 +44,11 @@ bool database_is_connected(database_t *database)
     return database->driver->is_connected(database);
 }
 
+uint64_t database_session(database_t *database)
+{
+    return database->driver->session(database);
+}
+
 status_t database_begin(database_t *database)
 {
     return database->driver->begin(database);

@@ -57,6 +57,13 @@ status_t database_execute(database_t *database, const char *sql);
 /* Whether the connection stands, as far as can be told without asking the server. */
 bool database_is_connected(database_t *database);
 
+/*
+ * Counts the connections made so far. Another number than before: the server may have been started
+ * anew or replaced, and may have lost the last of what was committed (docs/decisions.md 10). What
+ * the caller remembers of it is to be read again.
+ */
+uint64_t database_session(database_t *database);
+
 /* A read-only connection sees one snapshot from its first statement to the end. */
 status_t database_begin(database_t *database);
 status_t database_commit(database_t *database); /* a commit that fails has rolled back */

@@ -35,6 +35,7 @@ struct database_driver {
     void (*close)(database_t *database); /* frees it; its statements are finalized */
     status_t (*execute)(database_t *database, const char *sql);
     bool (*is_connected)(database_t *database);
+    uint64_t (*session)(database_t *database);
 
     status_t (*begin)(database_t *database);
     status_t (*begin_migration)(database_t *database); /* alone, without limits of time */

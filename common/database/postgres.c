@@ -46,6 +46,11 @@ static bool postgres_is_connected(database_t *database)
     return postgres_is_alive(postgres_of(database));
 }
 
+static uint64_t postgres_session(database_t *database)
+{
+    return postgres_of(database)->session;
+}
+
 /* ---- transactions ------------------------------------------------------------------------------ */
 
 static status_t postgres_begin(database_t *database)
@@ -211,6 +216,7 @@ const database_driver_t postgres_driver = {
     .close = postgres_close,
     .execute = postgres_execute,
     .is_connected = postgres_is_connected,
+    .session = postgres_session,
     .begin = postgres_begin,
     .begin_migration = postgres_begin_migration,
     .commit = postgres_commit,

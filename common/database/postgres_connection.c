@@ -155,13 +155,20 @@ static status_t limit_apply(postgres_t *postgres)
     return STATUS_OK;
 }
 
+static status_t failure_note(postgres_t *postgres, status_t status)
+{
+    if (status != STATUS_OK && postgres->in_transaction && postgres->failure == STATUS_OK)
+        postgres->failure = status;
+    return status;
+}
+
 status_t postgres_ready(postgres_t *postgres)
 {
     if (postgres->in_transaction && postgres->failure != STATUS_OK)
         return fail(postgres->failure, "database: the transaction has failed before");
     if (!postgres->in_transaction && !postgres_is_alive(postgres))
         TRY(postgres_connect(postgres));
-    return limit_apply(postgres);
+    return failure_note(postgres, limit_apply(postgres));
 }
 
 /* Waits until a result can be taken without waiting. False: the server does not answer. */
@@ -228,9 +235,7 @@ status_t postgres_answer(postgres_t *postgres, int sent, const char *what, PGres
         status = fail(STATUS_INTERNAL, "database: %s: it cannot be sent", what);
     else if (result && is_failure(result))
         status = postgres_error(result, what);
-    status = loss_check(postgres, answered, what, status);
-    if (status != STATUS_OK && postgres->in_transaction && postgres->failure == STATUS_OK)
-        postgres->failure = status;
+    status = failure_note(postgres, loss_check(postgres, answered, what, status));
     if (status == STATUS_OK && out_result)
         *out_result = result;
     else

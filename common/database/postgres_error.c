@@ -8,32 +8,31 @@
  * its DETAIL (which shows the row) nowhere.
  */
 static const struct {
-    const char *beginning;
+    const char *beginning, *condition;
     status_t status;
-    const char *condition;
     bool quotable;
 } conditions[] = {
-    {"08", STATUS_UNAVAILABLE, "connection exception", false},
-    {"22021", STATUS_INVALID, "a text is not UTF-8 or holds a NUL", false},
-    {"22", STATUS_INTERNAL, "data exception", false},
-    {"23502", STATUS_CONFLICT, "not-null violation", false},
-    {"23503", STATUS_CONFLICT, "foreign key violation", false},
-    {"23505", STATUS_CONFLICT, "unique violation", false},
-    {"23514", STATUS_CONFLICT, "check violation", false},
-    {"23", STATUS_CONFLICT, "constraint violation", false},
-    {"25006", STATUS_UNAVAILABLE, "the transaction is read-only", false},
-    {"28", STATUS_UNAVAILABLE, "the role is refused", false},
-    {"3D", STATUS_UNAVAILABLE, "there is no such database", false},
-    {"40P01", STATUS_BUSY, "deadlock", false},
-    {"40", STATUS_BUSY, "serialization failure", false},
-    {"42", STATUS_INTERNAL, "the statement is wrong or not permitted", true},
-    {"53", STATUS_UNAVAILABLE, "the server lacks resources", true},
-    {"54", STATUS_TOO_LARGE, "a limit of the server", false},
-    {"55P03", STATUS_BUSY, "a lock was not free in time", false},
-    {"57014", STATUS_EXPIRED, "the statement took too long", false},
-    {"57P", STATUS_UNAVAILABLE, "the server closed the connection", true},
-    {"58", STATUS_UNAVAILABLE, "system error of the server", true},
-    {"", STATUS_INTERNAL, "error", false},
+    {"08", "connection exception", STATUS_UNAVAILABLE, false},
+    {"22021", "a text is not UTF-8 or holds a NUL", STATUS_INVALID, false},
+    {"22", "data exception", STATUS_INTERNAL, false},
+    {"23502", "not-null violation", STATUS_CONFLICT, false},
+    {"23503", "foreign key violation", STATUS_CONFLICT, false},
+    {"23505", "unique violation", STATUS_CONFLICT, false},
+    {"23514", "check violation", STATUS_CONFLICT, false},
+    {"23", "constraint violation", STATUS_CONFLICT, false},
+    {"25006", "the transaction is read-only", STATUS_UNAVAILABLE, false},
+    {"28", "the role is refused", STATUS_UNAVAILABLE, false},
+    {"3D", "there is no such database", STATUS_UNAVAILABLE, false},
+    {"40P01", "deadlock", STATUS_BUSY, false},
+    {"40", "serialization failure", STATUS_BUSY, false},
+    {"42", "the statement is wrong or not permitted", STATUS_INTERNAL, true},
+    {"53", "the server lacks resources", STATUS_UNAVAILABLE, true},
+    {"54", "a limit of the server", STATUS_TOO_LARGE, false},
+    {"55P03", "a lock was not free in time", STATUS_BUSY, false},
+    {"57014", "the statement took too long", STATUS_EXPIRED, false},
+    {"57P", "the server closed the connection", STATUS_UNAVAILABLE, true},
+    {"58", "system error of the server", STATUS_UNAVAILABLE, true},
+    {"", "error", STATUS_INTERNAL, false},
 };
 
 status_t postgres_error(const PGresult *result, const char *what)

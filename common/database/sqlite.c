@@ -142,6 +142,12 @@ static bool sqlite_is_connected(database_t *database)
     return true;
 }
 
+static uint64_t sqlite_session(database_t *database)
+{
+    (void)database;
+    return 1;
+}
+
 /* The write transaction is also the lock of migrations: of two processes the second finds the work
  * done. */
 static status_t sqlite_begin(database_t *database)
@@ -314,6 +320,7 @@ const database_driver_t sqlite_driver = {
     .close = sqlite_close,
     .execute = sqlite_execute,
     .is_connected = sqlite_is_connected,
+    .session = sqlite_session,
     .begin = sqlite_begin,
     .begin_migration = sqlite_begin,
     .commit = sqlite_commit,

@@ -479,6 +479,31 @@ static void test_settings_of_the_session(void **state)
     database_close(&reader);
 }
 
+static int64_t limit_of(database_t *database)
+{
+    return number_of(database, "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'");
+}
+
+/* The server's limit follows the deadline, also through rollbacks, which take a SET back. */
+static void test_limit_follows_the_deadline(void **state)
+{
+    database_t *database = *state;
+    database_set_deadline(database, clock_monotonic_ms() + 100000);
+    assert_int_equal(database_begin(database), STATUS_OK);
+    assert_in_range(limit_of(database), 250, 100000);
+    database_set_deadline(database, clock_monotonic_ms() + 40000);
+    assert_in_range(limit_of(database), 250, 40000);
+    database_rollback(database);
+    database_set_deadline(database, 0);
+    assert_int_equal(limit_of(database), DATABASE_STATEMENT_MS);
+    assert_int_equal(database_begin(database), STATUS_OK);
+    database_set_deadline(database, clock_monotonic_ms() - 1);
+    assert_int_equal(thing_add(database, "late", 1), STATUS_EXPIRED);
+    assert_int_equal(database_commit(database), STATUS_EXPIRED);
+    database_set_deadline(database, 0);
+    assert_int_equal(number_of(database, "SELECT COUNT(*) FROM things"), 0);
+}
+
 /* A COMMIT behind a failure is no success, and what follows fails alike. */
 static void test_failed_transaction_stays_failed(void **state)
 {
@@ -584,22 +609,14 @@ static void test_evicted_statements_are_forgotten(void **state)
                      DATABASE_STATEMENTS_MAX);
 }
 
+/* Returns when the server's side is gone. */
 static void terminate(database_t *database)
 {
     database_t *other = another();
     char sql[64];
-    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%lld)",
+    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%lld, 30000)",
              (long long)number_of(database, "SELECT pg_backend_pid()"));
     assert_int_equal(number_of(other, sql), 1);
-    int64_t end_ms = clock_monotonic_ms() + 30000;
-    while (number_of(other, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = 'test'") > 1) {
-        assert_true(clock_monotonic_ms() < end_ms);
-        statement_t *forget = NULL; /* the list is a snapshot of the transaction */
-        assert_int_equal(database_prepare(other, "SELECT pg_stat_clear_snapshot()", &forget),
-                         STATUS_OK);
-        assert_int_equal(statement_run(forget), STATUS_OK);
-        usleep(10000);
-    }
     database_close(&other);
 }
 
@@ -610,7 +627,9 @@ static void test_terminated_connection(void **state)
     assert_int_equal(thing_add(database, "one", 1), STATUS_OK);
     terminate(database);
     assert_false(database_is_connected(database));
+    assert_int_equal(database_session(database), 1);
     wait_connected(database);
+    assert_int_equal(database_session(database), 2);
     assert_int_equal(thing_add(database, "two", 1), STATUS_OK);
 
     assert_int_equal(database_begin(database), STATUS_OK);
@@ -775,10 +794,7 @@ static void test_election(void **state)
     database_unlock(first, 99);
     assert_int_equal(database_try_lock(second, 99, &locked), STATUS_OK);
     assert_true(locked);
-    char sql[64];
-    snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(%lld, 30000)",
-             (long long)number_of(second, "SELECT pg_backend_pid()"));
-    assert_int_equal(number_of(first, sql), 1);
+    terminate(second);
     assert_int_equal(database_try_lock(first, 99, &locked), STATUS_OK);
     assert_true(locked);
     wait_connected(second);
@@ -877,6 +893,7 @@ int main(void)
         SQLITE(test_settings),
         SQLITE(test_not_a_database),
         POSTGRES(test_settings_of_the_session),
+        POSTGRES(test_limit_follows_the_deadline),
         POSTGRES(test_failed_transaction_stays_failed),
         POSTGRES(test_bad_text_is_invalid),
         POSTGRES(test_no_values_in_sentences),
