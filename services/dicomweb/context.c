@@ -61,68 +61,27 @@ bool dicomweb_admit(void *context, http_request_t *request)
     return false;
 }
 
-/* ---- the index --------------------------------------------------------------------------------
- * A client serves one thread at a time: the length of one request, then the next thread has it. So there
- * are as many connections as requests under way, all warm, not one for each thread of the server.
- */
-static pthread_key_t client_key;
+/* ---- the index --------------------------------------------------------------------------------- */
 
-static void close_client(void *client)
+static index_pool_t *open_index(const dicomweb_config_t *config)
 {
-    index_client_close(&(index_client_t *){client});
+    AUTO_FREE char *socket = memory_format("ipc://%s/run/index.sock", config->service.data);
+    AUTO_FREE char *keys = memory_format("%s/keys", config->service.data);
+    return index_pool_create(config->index_endpoint[0] ? config->index_endpoint : socket,
+                             config->service.keys[0] ? config->service.keys : keys,
+                             (size_t)config->index_connections);
 }
 
-static index_client_t *take_idle(dicomweb_t *dicomweb)
+status_t dicomweb_index_take(dicomweb_t *dicomweb, int wait_ms, index_client_t **out_client)
 {
-    index_client_t *client = NULL;
-    pthread_mutex_lock(&dicomweb->clients.lock);
-    if (dicomweb->clients.count > 0)
-        client = dicomweb->clients.idle[--dicomweb->clients.count];
-    pthread_mutex_unlock(&dicomweb->clients.lock);
-    return client;
+    TRY(index_pool_take(dicomweb->index, wait_ms, out_client));
+    index_client_set_trace(*out_client, trace);
+    return STATUS_OK;
 }
 
-static index_client_t *open_client(const dicomweb_t *dicomweb)
+void dicomweb_index_give(dicomweb_t *dicomweb, index_client_t **client)
 {
-    const dicomweb_config_t *config = dicomweb->config;
-    AUTO_FREE char *socket = memory_format("ipc://%s/run/index.sock", dicomweb->data_folder);
-    AUTO_FREE char *keys = memory_format("%s/keys", dicomweb->data_folder);
-    const char *endpoint = config->index_endpoint[0] ? config->index_endpoint : socket;
-    const char *folder = config->service.keys[0] ? config->service.keys : keys;
-    index_client_t *client = NULL;
-    if (index_client_open(endpoint, folder, "dicomweb", &client) != STATUS_OK)
-        return NULL;
-    return client;
-}
-
-index_client_t *dicomweb_index(dicomweb_t *dicomweb)
-{
-    index_client_t *client = pthread_getspecific(client_key);
-    if (!client) {
-        client = take_idle(dicomweb);
-        if (!client)
-            client = open_client(dicomweb);
-        if (!client)
-            return NULL;
-        pthread_setspecific(client_key, client);
-    }
-    index_client_set_trace(client, trace);
-    return client;
-}
-
-void dicomweb_index_give_back(dicomweb_t *dicomweb)
-{
-    index_client_t *client = pthread_getspecific(client_key);
-    if (!client)
-        return;
-    pthread_setspecific(client_key, NULL);
-    pthread_mutex_lock(&dicomweb->clients.lock);
-    bool has_room = dicomweb->clients.count < DICOMWEB_IDLE_CLIENTS;
-    if (has_room)
-        dicomweb->clients.idle[dicomweb->clients.count++] = client;
-    pthread_mutex_unlock(&dicomweb->clients.lock);
-    if (!has_room)
-        index_client_close(&client);
+    index_pool_give(dicomweb->index, client);
 }
 
 status_t dicomweb_index_status(status_t status)
@@ -153,13 +112,11 @@ static status_t open_parts(dicomweb_t *dicomweb)
 
 status_t dicomweb_open(const dicomweb_config_t *config, dicomweb_t **out_dicomweb)
 {
-    if (pthread_key_create(&client_key, close_client) != 0)
-        return fail(STATUS_UNAVAILABLE, "no thread key is free");
     dicomweb_t *dicomweb = memory_allocate(sizeof *dicomweb);
     dicomweb->config = config;
     dicomweb->data_folder = config->service.data;
     pthread_mutex_init(&dicomweb->packs.lock, NULL);
-    pthread_mutex_init(&dicomweb->clients.lock, NULL);
+    dicomweb->index = open_index(config);
     dicomweb->locations = location_cache_create();
     dicomweb->metadata = metadata_cache_create((size_t)config->metadata_cache_bytes);
     dicomweb->frames = frame_cache_create((size_t)config->frame_cache_bytes);
@@ -180,14 +137,11 @@ void dicomweb_close(dicomweb_t **dicomweb)
     dicomweb_t *it = *dicomweb;
     if (it->packs.pool)
         dicomweb_packs_close(it);
-    dicomweb_index_give_back(it);
     pack_store_close(&it->store);
     location_cache_destroy(&it->locations);
     metadata_cache_destroy(&it->metadata);
     frame_cache_destroy(&it->frames);
-    for (size_t i = 0; i < it->clients.count; i++)
-        index_client_close(&it->clients.idle[i]);
-    pthread_mutex_destroy(&it->clients.lock);
+    index_pool_destroy(&it->index);
     pthread_mutex_destroy(&it->packs.lock);
     free(it->gate_secret);
     free(it);

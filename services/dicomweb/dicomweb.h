@@ -1,7 +1,7 @@
 #ifndef ZPACS_DICOMWEB_DICOMWEB_H
 #define ZPACS_DICOMWEB_DICOMWEB_H
 
-#include "client/index_client.h"
+#include "dicomweb/index_pool.h"
 #include "http/http.h"
 #include "pack/pool.h"
 #include "pack/store.h"
@@ -20,6 +20,7 @@ typedef struct {
     char *stow_address;       /* of STOW-RS alone: uploads must not starve readers of threads */
     char *gate_secret_file;   /* "" for none; else only who knows its content is served */
     char *index_endpoint;     /* "" means ipc://<data>/run/index.sock */
+    int64_t index_connections;
     int64_t threads, stow_threads;
     int64_t stow_max_bytes;  /* of one STOW-RS request */
     char *public_url;        /* "https://pacs.example.org"; "": URLs are built from Host */
@@ -28,7 +29,7 @@ typedef struct {
     int64_t metadata_cache_bytes, frame_cache_bytes;
 } dicomweb_config_t;
 
-enum { DICOMWEB_IDLE_CLIENTS = 256 };
+enum { DICOMWEB_INDEX_WAIT_MS = 15 * 1000 }; /* for a connection: as long as the index may take */
 
 typedef struct {
     const dicomweb_config_t *config;
@@ -38,11 +39,7 @@ typedef struct {
         pthread_mutex_t lock;
         pack_pool_t *pool;
     } packs;
-    struct { /* connections to the index that no request has now */
-        pthread_mutex_t lock;
-        index_client_t *idle[DICOMWEB_IDLE_CLIENTS];
-        size_t count;
-    } clients;
+    index_pool_t *index;              /* by dicomweb_index_take() */
     struct location_cache *locations; /* location.h */
     struct metadata_cache *metadata;  /* metadata_cache.h */
     struct frame_cache *frames;       /* frame_cache.h */
@@ -66,11 +63,14 @@ status_t dicomweb_index_status(status_t status);
 void dicomweb_forget_locations(dicomweb_t *dicomweb);
 
 /*
- * A connection to the index, this thread's until the request is over (or the thread ends).
- * NULL when it cannot be made; fail_detail() says why.                              context.c
+ * A connection to the index for one question: give it back before the answer is written, since
+ * whoever reads slowly would keep it from others. Fails: UNAVAILABLE.                  context.c
  */
-index_client_t *dicomweb_index(dicomweb_t *dicomweb);
-void dicomweb_index_give_back(dicomweb_t *dicomweb);
+status_t dicomweb_index_take(dicomweb_t *dicomweb, int wait_ms, index_client_t **out_client);
+void dicomweb_index_give(dicomweb_t *dicomweb, index_client_t **client); /* NULL is fine */
+
+/* The index's figures; caller frees. Fails: UNAVAILABLE.                              system.c */
+status_t dicomweb_index_statistics(dicomweb_t *dicomweb, Index__Statistics **out_statistics);
 
 /* ---- handlers (context is the dicomweb_t) ---------------------------------------------------- */
 http_handler_t dicomweb_query_studies, dicomweb_query_series,

@@ -83,9 +83,6 @@ static status_t copy_page(const Index__Located *reply, uint64_t known_version, l
 status_t locate_page(dicomweb_t *dicomweb, const target_t *target, const char *after,
                      uint64_t known_version, locations_t *out_page)
 {
-    index_client_t *client = dicomweb_index(dicomweb);
-    if (!client)
-        return STATUS_UNAVAILABLE;
     Index__Scope scope = INDEX__SCOPE__INIT;
     scope.kind = INDEX__SCOPE__KIND__ALL;
     Index__Locate query = INDEX__LOCATE__INIT;
@@ -95,9 +92,13 @@ status_t locate_page(dicomweb_t *dicomweb, const target_t *target, const char *a
     query.sop_instance_uid = borrow(target->instance);
     query.after = borrow(after);
     query.known_version = known_version;
+    index_client_t *client = NULL;
     Index__Located *reply = NULL;
-    TRY(dicomweb_index_status(index_client_locate(client, &query, &reply)));
-    status_t status = copy_page(reply, known_version, out_page);
+    TRY(dicomweb_index_take(dicomweb, DICOMWEB_INDEX_WAIT_MS, &client));
+    status_t status = dicomweb_index_status(index_client_locate(client, &query, &reply));
+    dicomweb_index_give(dicomweb, &client);
+    TRY(status);
+    status = copy_page(reply, known_version, out_page);
     index__located__free_unpacked(reply, NULL);
     return status;
 }

@@ -24,7 +24,7 @@ static metric_t duration =
 static void finished(void *context, const http_request_t *request, const http_route_t *route,
                      int status, uint64_t sent_bytes, int64_t duration_us)
 {
-    dicomweb_index_give_back(context);
+    (void)context;
     metric_add(&requests, 1);
     metric_add(&sent, (int64_t)sent_bytes);
     metric_observe_us(&duration, duration_us);
@@ -100,11 +100,8 @@ static bool is_drained(void *pointer)
 static status_t health(void *pointer)
 {
     state_t *state = pointer;
-    index_client_t *client = dicomweb_index(state->dicomweb);
     Index__Statistics *statistics = NULL;
-    if (!client)
-        return STATUS_UNAVAILABLE;
-    TRY(dicomweb_index_status(index_client_statistics(client, &statistics)));
+    TRY(dicomweb_index_statistics(state->dicomweb, &statistics));
     index__statistics__free_unpacked(statistics, NULL);
     return STATUS_OK;
 }

@@ -138,13 +138,17 @@ static bool stream(search_t *search)
     return sent;
 }
 
-static status_t next_page(search_t *search, index_client_t *client, bool *out_more)
+static status_t next_page(search_t *search, bool *out_more)
 {
+    index_client_t *client = NULL;
     Index__Found *page = NULL;
     size_t taken = 0;
     search->find.limit = search->remaining < UINT32_MAX ? (uint32_t)search->remaining : UINT32_MAX;
-    TRY(dicomweb_index_status(index_client_find(client, &search->find, &page)));
-    status_t status = append_page(search, page, &taken);
+    TRY(dicomweb_index_take(search->dicomweb, DICOMWEB_INDEX_WAIT_MS, &client));
+    status_t status = dicomweb_index_status(index_client_find(client, &search->find, &page));
+    dicomweb_index_give(search->dicomweb, &client);
+    TRY(status);
+    status = append_page(search, page, &taken);
     search->find.offset += (uint32_t)taken;
     *out_more = page->more && taken > 0;
     index__found__free_unpacked(page, NULL);
@@ -153,12 +157,9 @@ static status_t next_page(search_t *search, index_client_t *client, bool *out_mo
 
 static status_t run(search_t *search)
 {
-    index_client_t *client = dicomweb_index(search->dicomweb);
-    if (!client)
-        return STATUS_UNAVAILABLE;
     bool more = true;
     while (more && search->remaining > 0) {
-        TRY(next_page(search, client, &more));
+        TRY(next_page(search, &more));
         if (search->out.length > FOUND_BUFFER_MAX && !stream(search))
             return fail(STATUS_UNAVAILABLE, "the client is gone");
     }

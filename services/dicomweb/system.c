@@ -44,12 +44,19 @@ static void append_sources(buffer_t *out, const Index__Statistics *statistics)
     buffer_append_byte(out, ']');
 }
 
+status_t dicomweb_index_statistics(dicomweb_t *dicomweb, Index__Statistics **out_statistics)
+{
+    index_client_t *client = NULL;
+    TRY(dicomweb_index_take(dicomweb, DICOMWEB_INDEX_WAIT_MS, &client));
+    status_t status = dicomweb_index_status(index_client_statistics(client, out_statistics));
+    dicomweb_index_give(dicomweb, &client);
+    return status;
+}
+
 void dicomweb_api_system(void *context, http_request_t *request)
 {
-    index_client_t *client = dicomweb_index(context);
     Index__Statistics *statistics = NULL;
-    status_t status = client ? dicomweb_index_status(index_client_statistics(client, &statistics))
-                             : STATUS_UNAVAILABLE;
+    status_t status = dicomweb_index_statistics(context, &statistics);
     if (status != STATUS_OK) {
         http_fail(request, status);
         return;
@@ -131,10 +138,11 @@ static status_t ask_changes(dicomweb_t *dicomweb, const http_query_t *query,
     Index__Changes what = INDEX__CHANGES__INIT;
     what.scope = &scope;
     TRY(read_changes_query(query, &what));
-    index_client_t *client = dicomweb_index(dicomweb);
-    if (!client)
-        return STATUS_UNAVAILABLE;
-    return dicomweb_index_status(index_client_changes(client, &what, out_list));
+    index_client_t *client = NULL;
+    TRY(dicomweb_index_take(dicomweb, DICOMWEB_INDEX_WAIT_MS, &client));
+    status_t status = dicomweb_index_status(index_client_changes(client, &what, out_list));
+    dicomweb_index_give(dicomweb, &client);
+    return status;
 }
 
 void dicomweb_api_changes(void *context, http_request_t *request)

@@ -23,13 +23,16 @@ static void apply_outcomes(store_t *store, const Index__PackIndexed *reply)
 static bool ask(store_t *store, uint64_t from, int64_t deadline_ms, uint64_t *out_committed)
 {
     int64_t left_ms = deadline_ms - clock_monotonic_ms();
-    index_client_t *client = left_ms > 0 ? dicomweb_index(store->dicomweb) : NULL;
+    index_client_t *client = NULL;
     Index__PackIndexed *reply = NULL;
-    if (!client)
+    if (left_ms <= 0 || dicomweb_index_take(store->dicomweb, (int)left_ms, &client) != STATUS_OK)
         return false;
+    left_ms = deadline_ms - clock_monotonic_ms();
     ulid_t pack = pack_writer_pack(store->writer);
-    status_t status = index_client_pack_appended(
-        client, pack.text, pack_writer_durable_offset(store->writer), from, (int)left_ms, &reply);
+    status_t status =
+        index_client_pack_appended(client, pack.text, pack_writer_durable_offset(store->writer),
+                                   from, left_ms > 1 ? (int)left_ms : 1, &reply);
+    dicomweb_index_give(store->dicomweb, &client);
     if (status != STATUS_OK)
         return false;
     apply_outcomes(store, reply);

@@ -33,10 +33,11 @@ static status_t delete_target(dicomweb_t *dicomweb, const http_request_t *reques
     what.scope = &scope;
     what.reason = (char *)"DELETE over HTTP";
     TRY(read_target(request, &what));
-    index_client_t *client = dicomweb_index(dicomweb);
-    if (!client)
-        return STATUS_UNAVAILABLE;
-    TRY(dicomweb_index_status(index_client_delete(client, &what, &reply)));
+    index_client_t *client = NULL;
+    TRY(dicomweb_index_take(dicomweb, DICOMWEB_INDEX_WAIT_MS, &client));
+    status_t status = dicomweb_index_status(index_client_delete(client, &what, &reply));
+    dicomweb_index_give(dicomweb, &client);
+    TRY(status);
     log_info("dicomweb.deleted", LOG_TEXT("study", what.study_instance_uid),
              LOG_TEXT("series", what.series_instance_uid),
              LOG_TEXT("instance", what.sop_instance_uid), LOG_NUMBER("instances", reply->instances),

@@ -83,10 +83,14 @@ status_t dicomweb_packs_open(dicomweb_t *dicomweb)
 
 static bool tell(dicomweb_t *dicomweb, const ulid_t *pack, uint64_t durable)
 {
-    index_client_t *client = dicomweb_index(dicomweb);
+    index_client_t *client = NULL;
     Index__PackIndexed *reply = NULL;
-    if (!client || index_client_pack_appended(client, pack->text, durable, 0, TELL_TIMEOUT_MS,
-                                              &reply) != STATUS_OK)
+    if (dicomweb_index_take(dicomweb, TELL_BUDGET_MS, &client) != STATUS_OK)
+        return false;
+    status_t status =
+        index_client_pack_appended(client, pack->text, durable, 0, TELL_TIMEOUT_MS, &reply);
+    dicomweb_index_give(dicomweb, &client);
+    if (status != STATUS_OK)
         return false;
     index__pack_indexed__free_unpacked(reply, NULL);
     return true;
