@@ -203,6 +203,8 @@ stack_start() {
         ZPACS_DICOMWEB_ADDRESS="127.0.0.1:$PORT_DICOMWEB" ZPACS_STOW_ADDRESS="127.0.0.1:$PORT_STOW" \
         ZPACS_GATE_SECRET_FILE="$RUN/gate" \
         ${ZPACS_LOG_LEVEL:+ZPACS_LOG_LEVEL="$ZPACS_LOG_LEVEL"} \
+        ${ZPACS_SPACE_LOW:+ZPACS_SPACE_LOW="$ZPACS_SPACE_LOW"} \
+        ${ZPACS_SPACE_HIGH:+ZPACS_SPACE_HIGH="$ZPACS_SPACE_HIGH"} \
         setsid "${user[@]}" bash -c 'exec "$@" </dev/null > >(exec tee -p "$0" >/dev/null 2>&1 3<&-) 2>&1' "$LOGS/supervisord.out" \
         /usr/bin/supervisord -c "$RUN/supervisord.conf" &
     SUPERVISORD=$!

@@ -137,6 +137,7 @@ void dicomweb_close(dicomweb_t **dicomweb)
     dicomweb_t *it = *dicomweb;
     if (it->packs.pool)
         dicomweb_packs_close(it);
+    pack_space_close(&it->packs.space);
     pack_store_close(&it->store);
     location_cache_destroy(&it->locations);
     metadata_cache_destroy(&it->metadata);

@@ -4,6 +4,7 @@
 #include "dicomweb/index_pool.h"
 #include "http/http.h"
 #include "pack/pool.h"
+#include "pack/space.h"
 #include "pack/store.h"
 #include "service/service.h"
 
@@ -27,6 +28,7 @@ typedef struct {
     int64_t query_limit;     /* answers of a query that names no limit */
     int64_t query_limit_max; /* answers of any query */
     int64_t metadata_cache_bytes, frame_cache_bytes;
+    int64_t space_low, space_high; /* bytes free: STOW-RS pauses below, goes on above */
 } dicomweb_config_t;
 
 enum { DICOMWEB_INDEX_WAIT_MS = 15 * 1000 }; /* for a connection: as long as the index may take */
@@ -38,6 +40,7 @@ typedef struct {
     struct {                 /* the open packs of STOW-RS; see store/ */
         pthread_mutex_t lock;
         pack_pool_t *pool;
+        pack_space_t *space; /* safe for many threads */
     } packs;
     index_pool_t *index;              /* by dicomweb_index_take() */
     struct location_cache *locations; /* location.h */

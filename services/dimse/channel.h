@@ -30,6 +30,8 @@ typedef enum {
     CHANNEL_START,   /* the first message; with a pack, durable up to offset, if one waited */
     CHANNEL_PACK,    /* with a new pack's descriptor */
     CHANNEL_NO_PACK, /* text says why */
+    CHANNEL_FULL,    /* the disk: take nothing until CHANNEL_ROOM */
+    CHANNEL_ROOM,    /* take again */
     CHANNEL_DRAIN,   /* finish soon */
     CHANNEL_STOP     /* end at the next message boundary */
 } channel_kind_t;

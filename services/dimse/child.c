@@ -66,10 +66,22 @@ static status_t take_message(child_t *child, channel_kind_t *out_kind)
         child->state = CHILD_DRAINING;
     else if (message.kind == CHANNEL_STOP)
         child->state = CHILD_STOPPING;
+    else if (message.kind == CHANNEL_FULL || message.kind == CHANNEL_ROOM)
+        child->disk_is_full = message.kind == CHANNEL_FULL;
     for (int i = 0; i < CHANNEL_FDS_MAX; i++)
         if (fds[i] >= 0)
             close(fds[i]);
     return status;
+}
+
+/* A peer that never pauses must not keep us from hearing what the courier says. */
+static status_t take_waiting_messages(child_t *child)
+{
+    struct pollfd ready = {child->channel, POLLIN, 0};
+    channel_kind_t kind;
+    while (poll(&ready, 1, 0) > 0)
+        TRY(take_message(child, &kind));
+    return STATUS_OK;
 }
 
 static status_t use_lent_pack(child_t *child)
@@ -81,6 +93,9 @@ static status_t use_lent_pack(child_t *child)
 
 status_t child_need_pack(child_t *child)
 {
+    TRY(take_waiting_messages(child));
+    if (child->disk_is_full)
+        return fail(STATUS_UNAVAILABLE, "the disk is nearly full");
     if (child->lent >= 0)
         return use_lent_pack(child);
     if (child->writer && !pack_writer_is_full(child->writer))

@@ -31,7 +31,8 @@ typedef struct {
     association_t *association;
     accepted_context_t contexts[256]; /* by identifier */
     child_state_t state;
-    int lent; /* the pack that had waited for this address, until the first store; -1 */
+    bool disk_is_full; /* as far as the courier's messages were read */
+    int lent;          /* the pack that had waited for this address, until the first store; -1 */
     pack_writer_t *writer; /* NULL until the first store */
     buffer_t answer;
     uint64_t unannounced_bytes; /* of instances whose announcement found the channel full */
@@ -62,7 +63,8 @@ status_t child_read_dataset(child_t *child, const request_t *request,
 status_t child_answer(child_t *child, const request_t *request, uint16_t status, uint32_t offending,
                       const char *comment);
 
-/* A pack to write to: the one at hand unless it is full. Fails: UNAVAILABLE; EXPIRED (the courier is
+/* A pack to write to: the one at hand unless it is full. Fails: UNAVAILABLE (also: too little room on
+ * the disk, whatever is at hand); EXPIRED (the courier is
  * silent: what it may still send belongs to nobody, so the association must end). */
 status_t child_need_pack(child_t *child);
 

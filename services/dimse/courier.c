@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "dimse/announcements.h"
 #include "dimse/refusal.h"
+#include "dimse/room.h"
 #include "log/log.h"
 #include "pack/pool.h"
 #include "service/metrics.h"
@@ -54,6 +55,8 @@ struct courier {
     limits_t *limits;
     refused_t *refused;
     pack_pool_t *pool;
+    pack_space_t *space;
+    bool disk_is_full; /* what the children have been told */
     announcements_t *announcements;
     index_client_t *client; /* NULL until its keys are there */
     int epoll, wake, zygote;
@@ -186,6 +189,8 @@ static void start_child(courier_t *courier, lease_t *lease)
         send_pack(lease, CHANNEL_START, since_ms);
     else
         tell_child(lease, CHANNEL_START);
+    if (courier->disk_is_full)
+        tell_child(lease, CHANNEL_FULL);
     if (courier->told_drain)
         tell_child(lease, CHANNEL_DRAIN);
 }
@@ -463,6 +468,17 @@ static void tell_index(courier_t *courier)
     metric_set(&untold, (int64_t)announcements_count(courier->announcements));
 }
 
+/* ---- the disk --------------------------------------------------------------------------------- */
+
+static void watch_room(courier_t *courier)
+{
+    bool is_full = room_look(courier->space);
+    if (is_full == courier->disk_is_full)
+        return;
+    courier->disk_is_full = is_full;
+    tell_children(courier, is_full ? CHANNEL_FULL : CHANNEL_ROOM);
+}
+
 /* ---- the loop --------------------------------------------------------------------------------- */
 
 static void serve_event(courier_t *courier, void *source)
@@ -484,6 +500,7 @@ static void turn(courier_t *courier)
     for (int i = 0; i < count; i++)
         serve_event(courier, events[i].data.ptr);
     take_arrivals(courier); /* behind the reading of wake: what comes later rings again */
+    watch_room(courier);
     tell_index(courier);
     if (clock_monotonic_ms() >= courier->next_pool_tick_ms) {
         pack_pool_tick(courier->pool);
@@ -528,6 +545,7 @@ static void destroy(courier_t **courier)
 {
     courier_t *c = *courier;
     pack_pool_close(&c->pool);
+    pack_space_close(&c->space);
     index_client_close(&c->client);
     announcements_destroy(&c->announcements);
     if (c->epoll >= 0)
@@ -547,6 +565,8 @@ static status_t prepare(courier_t *courier)
         return fail(STATUS_UNAVAILABLE, "courier: %s", strerror(errno));
     TRY(watch(courier, courier->wake, &courier->wake));
     TRY(watch(courier, courier->zygote, &courier->zygote));
+    TRY(room_open(courier->config, &courier->space));
+    watch_room(courier);
     return pack_pool_open(courier->config->service.data, &courier->pool, note_taken_over, courier);
 }
 

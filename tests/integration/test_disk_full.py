@@ -4,12 +4,13 @@ The data folder lies on a small file system of its own, so this needs root.
 """
 import os
 import subprocess
+from contextlib import contextmanager
 
 import pytest
 import requests
 from dimse_client import IMPLICIT, Association, Ended, dataset
 from pydicom.uid import generate_uid
-from stack import Stack, wait_until
+from stack import ADMIN_OFFSET, Stack, wait_until
 from test_archive import dataset_of
 from test_kill import CT, JSON, part10
 
@@ -17,9 +18,9 @@ SIZE_MB = 48
 IMAGE = 2_000_000
 
 
-@pytest.fixture
-def small_stack():
-    stack = Stack()
+@contextmanager
+def stack_on_a_small_disk(**environment):
+    stack = Stack(**environment)
     stack.data.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "zpacs-test", str(stack.data)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
@@ -35,10 +36,23 @@ def small_stack():
             stack.destroy()
 
 
+@pytest.fixture
+def small_stack():
+    """Without marks: it takes what fits, up to the last byte."""
+    with stack_on_a_small_disk(ZPACS_SPACE_LOW="0") as stack:
+        yield stack
+
+
+@pytest.fixture
+def small_stack_with_marks():
+    with stack_on_a_small_disk() as stack:
+        yield stack
+
+
 class Image:
-    def __init__(self):
+    def __init__(self, size=IMAGE):
         self.study, self.series, self.instance = generate_uid(), generate_uid(), generate_uid()
-        self.data = dataset(CT, self.instance, self.study, self.series, pixels=os.urandom(IMAGE))
+        self.data = dataset(CT, self.instance, self.study, self.series, pixels=os.urandom(size))
 
     def store(self, stack):
         with Association(stack.dicom_port, [(CT, [IMPLICIT])]) as association:
@@ -116,8 +130,7 @@ def test_index_without_room_catches_up(small_stack):
     filler = fill(stack, 700)
     stored = []
     for _ in range(200):  # small images until the disk says no
-        image = Image()
-        image.data = dataset(CT, image.instance, image.study, image.series, pixels=os.urandom(2000))
+        image = Image(2000)
         try:
             status = image.store(stack)
         except (Ended, OSError):
@@ -131,3 +144,44 @@ def test_index_without_room_catches_up(small_stack):
     filler.unlink()
     wait_until(lambda: all(image.is_there(stack) for image in stored), 30)
     stack.wait_healthy()
+
+
+def metric(stack, service, name):
+    with requests.Session() as session:
+        session.trust_env = False
+        text = session.get(f"http://127.0.0.1:{stack.port + ADMIN_OFFSET[service]}/metrics", timeout=5).text
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
+
+
+def test_marks_stop_senders_before_the_disk_is_full(small_stack_with_marks):
+    """5 and 7 percent of 48 MB: 2457 and 3440 KB. All the images would fit."""
+    stack = small_stack_with_marks
+    def is_full(expected):
+        return all(metric(stack, name, "zpacs_disk_full") == expected for name in ("dimse", "dicomweb"))
+    with Association(stack.dicom_port, [(CT, [IMPLICIT])]) as held:
+        def store(image):
+            return held.store(CT, image.instance, image.data).status
+        before, refused = Image(2000), [Image(2000) for _ in range(4)]
+        assert store(before) == 0 and is_full(0)
+        filler = fill(stack, 2000)
+        wait_until(lambda: is_full(1))
+        for kept_kb in (2000, 2900):  # below the low mark, and between the two on the way up
+            free = os.statvfs(stack.data)
+            os.truncate(filler, filler.stat().st_size + free.f_bavail * free.f_frsize - kept_kb * 1024)
+            wait_until(lambda kb=kept_kb: abs(metric(stack, "dicomweb", "zpacs_disk_free_bytes") / 1024 - kb) < 300
+                       and abs(metric(stack, "dimse", "zpacs_disk_free_bytes") / 1024 - kb) < 300)
+            assert is_full(1)
+            assert store(refused[0]) == 0xA700, "an association that has a pack already"
+            assert refused[1].store(stack) == 0xA700, "a new one"
+            answer = refused[2].stow(stack)
+            assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+        wait_until(lambda: before.is_there(stack))
+        filler.unlink()
+        wait_until(lambda: is_full(0))
+        assert all(store(image) == 0 for image in refused[0:2])
+        assert refused[2].stow(stack).status_code == 200
+        assert refused[3].store(stack) == 0
+    wait_until(lambda: all(image.is_there(stack) for image in refused[0:4]))
+    for service in ("dimse", "dicomweb"):
+        assert stack.log(service).count('"event":"disk.full"') == 1
+        assert stack.log(service).count('"event":"disk.has_room"') == 1

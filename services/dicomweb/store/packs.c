@@ -78,6 +78,7 @@ static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 
 status_t dicomweb_packs_open(dicomweb_t *dicomweb)
 {
+    TRY(store_room_open(dicomweb));
     return pack_pool_open(dicomweb->data_folder, &dicomweb->packs.pool, note_taken_over, NULL);
 }
 
@@ -127,8 +128,11 @@ static void tell_all_later(dicomweb_t *dicomweb)
 
 void dicomweb_packs_tick(dicomweb_t *dicomweb)
 {
-    if (ticks % TICKS_BETWEEN_TELLING == 0)
+    store_has_room(dicomweb); /* for the metrics, also while nobody stores */
+    if (ticks % TICKS_BETWEEN_TELLING == 0) {
         tell_all_later(dicomweb);
+        pack_store_tick(dicomweb->store);
+    }
     tell_untold(dicomweb);
     if (++ticks % TICKS_BETWEEN_SEALS != 0)
         return;

@@ -76,6 +76,8 @@ static status_t begin_part(void *context, const char *headers)
 
 static status_t ready_pack(store_t *store)
 {
+    if (!store_has_room(store->dicomweb))
+        return fail(STATUS_UNAVAILABLE, "the disk is nearly full");
     if (store->writer && pack_writer_is_full(store->writer)) {
         store_confirm(store, true);
         store->confirmed_count = store->count; /* the offsets of the next pack are other records' */

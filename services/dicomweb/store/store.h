@@ -15,6 +15,7 @@
  *     confirm.c  what the index says of the records
  *     report.c   the response message (PS3.18 I.2)
  *     packs.c    the open packs of this process
+ *     room.c     whether the disk takes more
  */
 enum {
     STORE_READ_SIZE = 256 * 1024,
@@ -88,6 +89,12 @@ void store_confirm(store_t *store, bool last);
 /* ---- report.c -------------------------------------------------------------------------------- */
 /* The response message as DICOM JSON.                                               PS3.18 I.2.2 */
 void store_report(const store_t *store, buffer_t *out_json);
+
+/* ---- room.c ---------------------------------------------------------------------------------- */
+status_t store_room_open(dicomweb_t *dicomweb);
+
+/* Whether the disk takes more instances; also tells metrics and log. Cheap. */
+bool store_has_room(dicomweb_t *dicomweb);
 
 /* ---- packs.c --------------------------------------------------------------------------------- */
 status_t store_lease(dicomweb_t *dicomweb, pack_writer_t **out_writer);
