@@ -1,17 +1,14 @@
 #include "dicom/json.h"
 
 #include "base/memory.h"
-#include "dicom/dictionary.h"
+#include "dicom/choice.h"
 #include "dicom/json_value.h"
 #include "dicom/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_CHARSET              DICOM_TAG(0x0008, 0x0005)
-#define TAG_PIXEL_REPRESENTATION DICOM_TAG(0x0028, 0x0103)
-
-enum { SIGN_UNKNOWN = -1 };
+#define TAG_CHARSET DICOM_TAG(0x0008, 0x0005)
 
 /* An attribute written: where its text lies in out. They form a stack, objects within objects. */
 typedef struct {
@@ -26,7 +23,6 @@ typedef struct {
     uint32_t last_tag;
     bool any, disordered;
     dicom_charset_t *charset; /* its own, or NULL: that of the level around it */
-    int is_signed;            /* Pixel Representation, SIGN_UNKNOWN: that of the level around it */
     size_t open_entry;        /* of the sequence that is open in it */
     uint32_t open_tag;
     unsigned items;
@@ -41,6 +37,7 @@ typedef struct {
     size_t entry_count, entry_capacity;
     unsigned depth;
     level_t levels[DICOM_NESTING_MAX + 1];
+    dicom_choices_t choices;
 } writer_t;
 
 /* ---- objects and their keys ----------------------------------------------------------------- */
@@ -49,9 +46,9 @@ static void object_begin(writer_t *writer, unsigned depth)
 {
     buffer_append_byte(writer->out, '{');
     writer->depth = depth;
-    writer->levels[depth] = (level_t){.object_start = writer->out->length,
-                                      .first_entry = writer->entry_count,
-                                      .is_signed = SIGN_UNKNOWN};
+    writer->levels[depth] =
+        (level_t){.object_start = writer->out->length, .first_entry = writer->entry_count};
+    dicom_choices_begin(&writer->choices, depth);
 }
 
 static int compare_entries(const void *a, const void *b)
@@ -124,39 +121,6 @@ static void key_end(writer_t *writer, size_t entry)
 
 /* ---- what an element depends on ------------------------------------------------------------- */
 
-/* The top-level Pixel Representation when it lies behind what depends on it. */
-static int find_sign(const writer_t *writer)
-{
-    dicom_reader_t reader = writer->reader;
-    dicom_token_t token;
-    while (dicom_reader_next(&reader, &token) == STATUS_OK && token.kind != DICOM_TOKEN_END)
-        if (token.depth == 0 && token.tag == TAG_PIXEL_REPRESENTATION && token.length >= 2)
-            return dicom_uint16(token.value, token.big_endian) & 1;
-    return 0;
-}
-
-static bool is_signed(writer_t *writer)
-{
-    for (unsigned depth = writer->depth + 1; depth-- > 0;)
-        if (writer->levels[depth].is_signed != SIGN_UNKNOWN)
-            return writer->levels[depth].is_signed;
-    writer->levels[0].is_signed = find_sign(writer);
-    return writer->levels[0].is_signed;
-}
-
-/* The VR to write: PS3.6 leaves some to other attributes when the stream does not tell. */
-static uint16_t choose_vr(writer_t *writer, const dicom_token_t *token)
-{
-    if (!token->implicit_vr || (token->vr != DICOM_VR('U', 'S') && token->vr != DICOM_VR('O', 'W')))
-        return token->vr;
-    const dicom_attribute_t *row = dicom_dictionary_by_tag(token->tag);
-    if (row && row->choice == DICOM_CHOICE_US_SS && is_signed(writer))
-        return DICOM_VR('S', 'S');
-    if (row && row->choice == DICOM_CHOICE_US_OW && token->length == 2)
-        return DICOM_VR('U', 'S');
-    return token->vr;
-}
-
 static dicom_charset_t *charset_of(writer_t *writer)
 {
     for (unsigned depth = writer->depth + 1; depth-- > 0;)
@@ -170,11 +134,10 @@ static dicom_charset_t *charset_of(writer_t *writer)
 static void note(writer_t *writer, const dicom_token_t *token)
 {
     level_t *level = &writer->levels[writer->depth];
+    dicom_choices_note(&writer->choices, token);
     if (token->tag == TAG_CHARSET) {
         dicom_charset_close(&level->charset);
         level->charset = dicom_charset_open((const char *)token->value, token->length);
-    } else if (token->tag == TAG_PIXEL_REPRESENTATION && token->length >= 2) {
-        level->is_signed = dicom_uint16(token->value, token->big_endian) & 1;
     }
 }
 
@@ -221,7 +184,7 @@ static void write_bulk_uri(writer_t *writer, uint32_t tag)
 
 static void write_element(writer_t *writer, const dicom_token_t *token)
 {
-    uint16_t vr = choose_vr(writer, token);
+    uint16_t vr = dicom_choices_vr(&writer->choices, &writer->reader, token);
     bool bulk = is_bulk(writer->options, token, vr);
     if (token->cut && !bulk)
         return;

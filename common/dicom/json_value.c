@@ -1,5 +1,7 @@
 #include "dicom/json_value.h"
 
+#include "dicom/words.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -404,13 +406,12 @@ void dicom_json_inline_binary(buffer_t *out, const dicom_token_t *token, uint16_
                               buffer_t *scratch)
 {
     const uint8_t *bytes = token->value;
-    size_t unit = dicom_json_unit(vr), length = token->length;
+    size_t length = token->length;
+    unsigned unit = dicom_json_unit(vr);
     if (token->big_endian && unit > 1) {
         buffer_clear(scratch);
-        buffer_append(scratch, bytes, length);
-        for (size_t i = 0; i + unit <= length; i += unit)
-            for (size_t k = 0; k < unit; k++)
-                scratch->data[i + k] = bytes[i + unit - 1 - k];
+        buffer_reserve(scratch, length);
+        dicom_words_turn(scratch->data, bytes, length, 0, length, unit);
         bytes = scratch->data;
     }
     buffer_append_text(out, ",\"InlineBinary\":\"");

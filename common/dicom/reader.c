@@ -77,6 +77,11 @@ bool dicom_vr_is_known(uint16_t vr)
     return vr_form(vr) != VR_UNKNOWN;
 }
 
+bool dicom_vr_is_long(uint16_t vr)
+{
+    return vr_form(vr) == VR_LONG;
+}
+
 static bool is_upper(uint8_t c)
 {
     return c >= 'A' && c <= 'Z';

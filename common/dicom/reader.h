@@ -97,6 +97,9 @@ uint64_t dicom_uint64(const uint8_t *bytes, bool big_endian);
 /* A VR of PS3.5 table 6.2-1. */
 bool dicom_vr_is_known(uint16_t vr);
 
+/* A VR whose length has 32 bits in explicit VR.                                     PS3.5 7.1.2 */
+bool dicom_vr_is_long(uint16_t vr);
+
 /*
  * Steps through the fragments of encapsulated pixel data (the value of a DICOM_TOKEN_ENCAPSULATED
  * or what dicom_bulk_find() gave); the first is the Basic Offset Table. *position begins at 0.

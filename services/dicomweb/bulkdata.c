@@ -1,6 +1,6 @@
 /* WADO-RS: what a BulkDataURI of /metadata names.                               PS3.18 10.4.1.1.5 */
 #include "dicom/json.h"
-#include "dicom/reader.h"
+#include "dicom/words.h"
 #include "dicomweb/byte_range.h"
 #include "dicomweb/frames.h"
 #include "dicomweb/parts.h"
@@ -44,32 +44,6 @@ static const char *document_type(const stored_t *stored, const dataset_t *datase
     return OCTETS;
 }
 
-/* Bytes of one word of a VR (PS3.5 7.3: what big endian turns round). */
-static unsigned word_of_vr(uint16_t vr)
-{
-    switch (vr) {
-    case DICOM_VR('O', 'W'):
-    case DICOM_VR('U', 'S'):
-    case DICOM_VR('S', 'S'):
-    case DICOM_VR('A', 'T'):
-        return 2;
-    case DICOM_VR('O', 'F'):
-    case DICOM_VR('O', 'L'):
-    case DICOM_VR('F', 'L'):
-    case DICOM_VR('U', 'L'):
-    case DICOM_VR('S', 'L'):
-        return 4;
-    case DICOM_VR('O', 'D'):
-    case DICOM_VR('O', 'V'):
-    case DICOM_VR('F', 'D'):
-    case DICOM_VR('U', 'V'):
-    case DICOM_VR('S', 'V'):
-        return 8;
-    default:
-        return 1;
-    }
-}
-
 static status_t find(const stored_t *stored, const dataset_t *dataset, const char *path,
                      value_t *out_value)
 {
@@ -82,7 +56,7 @@ static status_t find(const stored_t *stored, const dataset_t *dataset, const cha
     value.media_type = document_type(stored, dataset, path);
     value.bytes = (bytes_t){.fd = stored->fd, .length = length, .word = 1};
     if (stored->syntax->big_endian)
-        value.bytes.word = word_of_vr(vr);
+        value.bytes.word = dicom_word_of_vr(vr);
     if (dataset->is_inflated || value.bytes.word > 1)
         value.bytes.memory = bytes;
     else

@@ -1,5 +1,7 @@
 #include "dicomweb/parts.h"
 
+#include "dicom/words.h"
+
 void parts_append_type(buffer_t *out, const dicomweb_t *dicomweb, const char *media_type)
 {
     buffer_printf(out, "multipart/related; type=\"%s\"; boundary=%s", media_type,
@@ -33,20 +35,13 @@ void parts_append_end(buffer_t *out, const dicomweb_t *dicomweb)
     buffer_append_text(out, "--\r\n");
 }
 
-/* Byte p of the turned bytes is byte (word - 1 - p % word) of its word; a cut last word stays. */
 static bool send_turned(http_request_t *request, const bytes_t *bytes, uint64_t first,
                         uint64_t length)
 {
     uint8_t block[16 * 1024];
-    uint64_t whole = bytes->length - bytes->length % bytes->word;
     while (length > 0) {
         size_t size = length < sizeof block ? (size_t)length : sizeof block;
-        for (size_t i = 0; i < size; i++) {
-            uint64_t at = first + i;
-            uint64_t inside = at % bytes->word;
-            uint64_t from = at < whole ? at - inside + (bytes->word - 1 - inside) : at;
-            block[i] = bytes->memory[from];
-        }
+        dicom_words_turn(block, bytes->memory, bytes->length, first, size, bytes->word);
         if (!http_write(request, block, size))
             return false;
         first += size;
