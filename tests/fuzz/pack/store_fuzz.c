@@ -1,12 +1,14 @@
 /*
  * A pack file with arbitrary bytes: reading, resuming, verifying and recovering it must end, stay
- * within the file, and leave a pack that takes a record and gives it back.
+ * within the file, and leave a pack that takes a record and gives it back. Compacted, its records are
+ * all in the new pack and hold, or none is.
  *
  * The input's first byte says what the rest is: bit 0: the bytes behind a valid file header, else
  * the whole file; bit 1: the MAC of whatever looks like a record header is made right, so that the
  * fields behind it are reached (a peer cannot do that; a broken writer could).
  */
 #include "base/memory.h"
+#include "pack/compact.h"
 #include "pack/file.h"
 #include "pack/format.h"
 #include "pack/store.h"
@@ -130,6 +132,52 @@ static void recover_and_append(pack_store_t *store, size_t count)
     pack_writer_close(&writer);
 }
 
+/* ---- compaction ---------------------------------------------------------------------------------- */
+
+enum { LIVE_MAX = 64 };
+
+static size_t find_all(pack_store_t *store, const ulid_t *pack, bool must_hold,
+                       uint64_t out_offsets[LIVE_MAX])
+{
+    size_t count = 0;
+    for (uint64_t at = PACK_BLOCK_SIZE; count < LIVE_MAX;) {
+        pack_record_t record;
+        status_t status = pack_store_record(store, pack, at, &record);
+        if (status == STATUS_OK) {
+            must(!must_hold || pack_store_verify(store, &record) == STATUS_OK,
+                 "a copy does not hold");
+            out_offsets[count++] = at;
+            at = record.next_offset;
+        } else if (must_hold || pack_store_resume(store, pack, at, &at) != STATUS_OK) {
+            break;
+        }
+    }
+    return count;
+}
+
+static void compact_and_unlink(pack_store_t *store)
+{
+    pack_writer_t *writer = NULL;
+    pack_compact_t *compact = NULL;
+    pack_compacted_t done;
+    uint64_t live[LIVE_MAX], copies[LIVE_MAX];
+    if (pack_writer_open(data_folder, &identity.pack, &writer) != STATUS_OK ||
+        pack_writer_seal(data_folder, &writer) != STATUS_OK)
+        return;
+    size_t count = find_all(store, &identity.pack, false, live);
+    const pack_compact_options_t options = {.despite_damage = true};
+    must(pack_compact_begin(data_folder, &options, &compact) == STATUS_OK, "begin");
+    status_t status = pack_compact_copy(compact, &identity.pack, live, count);
+    must(status == STATUS_OK || status == STATUS_INVALID, "copying fails in another way");
+    must(pack_compact_finish(&compact, &done) == STATUS_OK, "finish");
+    must(done.records == (status == STATUS_OK ? count : 0), "a pack was copied in part");
+    if (done.records > 0) {
+        must(find_all(store, &done.pack, true, copies) == count, "copies are missing");
+        must(pack_store_unlink(store, &done.pack) == STATUS_OK, "unlink");
+    }
+    must(pack_store_unlink(store, &identity.pack) == STATUS_OK, "unlink");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -141,6 +189,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_pack(data, size);
     must(pack_store_open(data_folder, &store) == STATUS_OK, "no store");
     recover_and_append(store, read_all(store));
+    compact_and_unlink(store);
     pack_store_close(&store);
     return 0;
 }
