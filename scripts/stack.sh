@@ -50,18 +50,28 @@ stack_programs() {
         run_as_service tar -C "$PROGRAMS" -xf -
 }
 
+# host_line HOST SEEN: one row of the map. A target in absolute form has a host of its own; $host is
+# that one's name, or else the name in Host, and only a request in which they agree is ours.
+host_line() {
+    local name=$1
+    if [[ $name =~ ^(.*[^:]):[0-9]+$ ]]; then name=${BASH_REMATCH[1]}; fi
+    name=${name%.}
+    printf '"%s %s" "%s";\n' "${name,,}" "${1,,}" "$2"
+}
+
 # Every Host that means us, and how services shall see it. Some clients (dicomweb-client) leave the
 # port out of their Host; addresses in answers need it.
 host_names() {
     local host suffix=:$PORT
     [ "$PORT" -ne 80 ] || suffix=
     for host in 127.0.0.1 localhost '[::1]' "$REACH"; do
-        printf '"%s" "%s";\n' "$host:$PORT" "$host$suffix" "$host" "$host$suffix"
+        host_line "$host:$PORT" "$host$suffix"
+        host_line "$host" "$host$suffix"
     done
     # Other names as they stand: 80 and 443 of a proxy before us are not written in a Host.
     for host in ${HOSTS//,/ }; do
-        printf '"%s" "%s";\n' "$host" "$host"
-        [[ $host =~ [^:]:[0-9]+$ ]] || printf '"%s" "%s";\n' "$host:$PORT" "$host$suffix"
+        host_line "$host" "$host"
+        [[ $host =~ [^:]:[0-9]+$ ]] || host_line "$host:$PORT" "$host$suffix"
     done
 }
 
@@ -79,9 +89,9 @@ render_nginx() {
             "$ROOT/reverse-proxy/$file" | put "$RUN/nginx/${file%.in}"
     done
     {
-        echo 'map $http_host $host_own {'
+        echo 'map "$host $http_host" $host_own {'
         echo '    default "";'
-        host_names | sort -u -k1,1 | sed 's/^/    /'
+        host_names | sort -u -k1,2 | sed 's/^/    /'
         echo '}'
     } | put "$RUN/nginx/hosts.conf"
     {

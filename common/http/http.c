@@ -170,6 +170,17 @@ static bool wants_close(const http_request_t *request)
            (connection && !text_equal_ignore_case(connection, "keep-alive"));
 }
 
+/* Of two, one reader takes the first and the next one the last: who asks, for whom, from where. */
+static const char *const single_headers[] = {"Host", "Origin", "Sec-Fetch-Site", "X-Zpacs-Gate"};
+
+static status_t check_single_headers(const http_request_t *request)
+{
+    for (size_t i = 0; i < sizeof single_headers / sizeof *single_headers; i++)
+        if (header_count(request, single_headers[i]) > 1)
+            return fail(STATUS_INVALID, "%s stands twice", single_headers[i]);
+    return STATUS_OK;
+}
+
 static status_t check_request(http_request_t *request, int *out_status)
 {
     status_t status = check_body(request, out_status);
@@ -178,8 +189,7 @@ static status_t check_request(http_request_t *request, int *out_status)
         return status;
     }
     *out_status = 400;
-    if (header_count(request, "Host") > 1)
-        return fail(STATUS_INVALID, "Host stands twice");
+    TRY(check_single_headers(request));
     if (!request->path)
         return fail(STATUS_INVALID, "not a path of this server");
     if (strlen(http_query(request)) + strlen(request->path) > HTTP_URI_MAX) {

@@ -155,7 +155,7 @@ static int newest_first(const void *a, const void *b)
 
 static void append_rows(const refused_t *refused, buffer_t *out)
 {
-    const row_t *order[REFUSED_ROWS_MAX];
+    const row_t *order[REFUSED_ROWS_MAX] = {NULL};
     for (size_t i = 0; i < refused->row_count; i++)
         order[i] = &refused->rows[i];
     qsort(order, refused->row_count, sizeof *order, newest_first);
