@@ -4,11 +4,15 @@ Runs tests/crash/pack_compact with a fault at each of its system calls; then ope
 next process would, and compacts once more. docs/pack-format.md has the table of the states this walks through.
 """
 
+import os
 import shutil
 import signal
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
-from injection import ACTIONS, STOPS, build, drive, for_every_call, memory_folder
+from injection import ACTIONS, BUILD, ROOT, STOPS, build, drive, for_every_call, memory_folder
 
 LIVE = {0, 2, 4, 6, 8}
 DEAD = {1, 3, 5, 7, 9}
@@ -93,3 +97,81 @@ def test_every_call_of_compaction(action, driver, folder):
     assert len(old) == 2 and {n for numbers in old.values() for n in numbers} == LIVE | DEAD
     seen = for_every_call(lambda at: one_run(driver, prepared, old, action, at, folder / str(at)))
     assert seen > CALLS_AT_LEAST.get(action, ALL_CALLS_AT_LEAST)
+
+
+# ---- zpacs verify ----------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def cli():
+    path = BUILD.parents[1] / "bin" / "zpacs-cli"
+    subprocess.run(["make", "-s", str(path)], cwd=ROOT, check=True)
+    return ROOT / path
+
+
+def sealed_packs(data):
+    return sorted(path for path in (data / "packs").rglob("*.pack") if path.parent.name != "open")
+
+
+def verify(cli, data, **options):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ZPACS_")}
+    return subprocess.Popen([cli, "verify"], env=environment | {"ZPACS_DATA": str(data)}, text=True, **options)
+
+
+def test_verify_passes_over_half_made_packs_and_reads_retired_ones(driver, cli, folder):
+    data = folder / "data"
+    data.mkdir()
+    assert drive(driver, ["prepare", data], folder)[0] == 0
+    retired = [pack.read_bytes() for pack in sealed_packs(data)]
+    names = sealed_packs(data)
+    assert drive(driver, ["run", data, folder / "ledger"], folder)[0] == 0
+    for path, content in zip(names, retired):  # as before the end of their grace
+        path.write_bytes(content)
+    half = data / "packs/open" / (names[0].stem[:-1] + "Z.new")
+    half.write_bytes(retired[0][:20000] + b"torn")
+    result = verify(cli, data, stderr=subprocess.PIPE)
+    output = result.communicate(timeout=60)[1]
+    assert result.returncode == 0 and "3 packs, 15 records, 0 damaged" in output, output
+    assert half.exists()
+
+
+def is_writing(pid):
+    """Whether it waits in write(2)."""
+    try:
+        return Path(f"/proc/{pid}/syscall").read_text().split()[0] in ("1", "64")  # x86-64, AArch64
+    except OSError:
+        return False
+
+
+def test_verify_takes_a_vanished_pack_for_gone(driver, cli, folder):
+    """It is held at its first word about a damaged record, by a pipe that takes no more."""
+    data = folder / "data"
+    data.mkdir()
+    assert drive(driver, ["prepare", data], folder)[0] == 0
+    first, second = sealed_packs(data)
+    with open(first, "r+b") as file:
+        file.seek(4096 + 320 + 8)  # within the first dataset
+        file.write(b"rot")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        pass
+    os.set_blocking(writer, True)
+    process = verify(cli, data, stderr=writer)
+    try:
+        os.close(writer)
+        end = time.monotonic() + 30
+        while not is_writing(process.pid):
+            assert process.poll() is None and time.monotonic() < end, "it never wrote a word"
+            time.sleep(0.01)
+        first.unlink()
+        second.unlink()
+        with os.fdopen(reader, "rb") as file:
+            output = file.read().decode().lstrip("x")
+        assert process.wait(60) == 1
+    finally:
+        process.kill()
+    assert output.count("damaged: pack") == 1 and f"damaged: pack {first.stem} offset 4096" in output, output
+    assert "1 records, 1 damaged" in output, output
