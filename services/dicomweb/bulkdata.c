@@ -1,13 +1,12 @@
 /* WADO-RS: what a BulkDataURI of /metadata names.                               PS3.18 10.4.1.1.5 */
 #include "dicom/json.h"
 #include "dicom/words.h"
-#include "dicomweb/byte_range.h"
 #include "dicomweb/frames.h"
 #include "dicomweb/parts.h"
 #include "dicomweb/stored.h"
 #include "dicomweb/url.h"
+#include "dicomweb/video.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -16,7 +15,8 @@
 /* One value, found. */
 typedef struct {
     bytes_t bytes;
-    const char *media_type; /* of the content, when it is a document; else OCTETS */
+    const uint8_t *in_dataset; /* where it begins */
+    const char *media_type;    /* of the content, when it is a document; else OCTETS */
     bool encapsulated;
 } value_t;
 
@@ -53,6 +53,7 @@ static status_t find(const stored_t *stored, const dataset_t *dataset, const cha
     value_t value = {.media_type = OCTETS};
     TRY(dicom_bulk_find(dataset->bytes, dataset->length, stored->location.transfer_syntax, path,
                         &bytes, &length, &vr, &value.encapsulated));
+    value.in_dataset = bytes;
     value.media_type = document_type(stored, dataset, path);
     value.bytes = (bytes_t){.fd = stored->fd, .length = length, .word = 1};
     if (stored->syntax->big_endian)
@@ -65,22 +66,11 @@ static status_t find(const stored_t *stored, const dataset_t *dataset, const cha
     return STATUS_OK;
 }
 
-/* Part of a body, or all of it.                                                      RFC 9110 14 */
 static void send_single(http_request_t *request, const value_t *value, const offer_t *offer)
 {
     uint64_t first = 0, length = value->bytes.length;
-    byte_range_t range =
-        byte_range_parse(http_header(request, "Range"), value->bytes.length, &first, &length);
-    http_add_header(request, "Accept-Ranges", "bytes");
-    if (range == BYTE_RANGE_UNSATISFIABLE) {
-        http_add_header(request, "Content-Range", "bytes */%" PRIu64, value->bytes.length);
-        http_respond_error(request, 416, "the value has no such bytes");
+    if (!parts_begin_range(request, offer->media_type, &first, &length))
         return;
-    }
-    if (range == BYTE_RANGE_PART)
-        http_add_header(request, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first,
-                        first + length - 1, value->bytes.length);
-    http_begin(request, range == BYTE_RANGE_PART ? 206 : 200, offer->media_type, (int64_t)length);
     if (bytes_send(request, &value->bytes, first, length))
         http_end(request);
     else
@@ -146,6 +136,9 @@ static void answer_value(dicomweb_t *dicomweb, http_request_t *request, const ta
         status = find(stored, &dataset, path, &value);
     if (status != STATUS_OK)
         http_fail(request, status);
+    else if (value.encapsulated && video_is(stored))
+        video_answer(dicomweb, request, stored, &dataset, value.in_dataset,
+                     (size_t)value.bytes.length, path, accept);
     else if (value.encapsulated || is_big_endian_pixel_data(stored, path))
         frames_answer(dicomweb, request, stored, &(frame_list_t){NULL, 0}, accept);
     else

@@ -5,6 +5,7 @@
 #include "dicomweb/frame_cache.h"
 #include "dicomweb/parts.h"
 #include "dicomweb/url.h"
+#include "dicomweb/video.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,10 @@ static void answer_table(answer_t *answer, const frame_list_t *list, const http_
 void frames_answer(dicomweb_t *dicomweb, http_request_t *request, const stored_t *stored,
                    const frame_list_t *list, const http_accept_t *accept)
 {
+    if (video_is(stored)) {
+        video_refuse_frames(request);
+        return;
+    }
     frame_table_t *table = NULL;
     status_t status = frame_cache_get(dicomweb, stored, &table);
     if (status != STATUS_OK) {

@@ -1,6 +1,9 @@
 #include "dicomweb/parts.h"
 
 #include "dicom/words.h"
+#include "dicomweb/byte_range.h"
+
+#include <inttypes.h>
 
 void parts_append_type(buffer_t *out, const dicomweb_t *dicomweb, const char *media_type)
 {
@@ -59,4 +62,24 @@ bool bytes_send(http_request_t *request, const bytes_t *bytes, uint64_t first, u
     if (bytes->word > 1)
         return send_turned(request, bytes, first, length);
     return http_write(request, bytes->memory + first, (size_t)length);
+}
+
+bool parts_begin_range(http_request_t *request, const char *media_type, uint64_t *out_first,
+                       uint64_t *length)
+{
+    uint64_t first = 0, part = *length;
+    byte_range_t range = byte_range_parse(http_header(request, "Range"), *length, &first, &part);
+    http_add_header(request, "Accept-Ranges", "bytes");
+    if (range == BYTE_RANGE_UNSATISFIABLE) {
+        http_add_header(request, "Content-Range", "bytes */%" PRIu64, *length);
+        http_respond_error(request, 416, "the value has no such bytes");
+        return false;
+    }
+    if (range == BYTE_RANGE_PART)
+        http_add_header(request, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first,
+                        first + part - 1, *length);
+    http_begin(request, range == BYTE_RANGE_PART ? 206 : 200, media_type, (int64_t)part);
+    *out_first = first;
+    *length = part;
+    return true;
 }

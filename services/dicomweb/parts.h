@@ -36,4 +36,13 @@ typedef struct {
 /* Sends length bytes from the first on. false: the client is gone or the file cannot be read. */
 bool bytes_send(http_request_t *request, const bytes_t *bytes, uint64_t first, uint64_t length);
 
+/*
+ * Begins an answer of one part, whole or what the Range header asks for.              RFC 9110 14
+ *
+ * length  in: of all; out: of what is to be sent, from *out_first on
+ * false   there is no such part, and that has been answered
+ */
+bool parts_begin_range(http_request_t *request, const char *media_type, uint64_t *out_first,
+                       uint64_t *length);
+
 #endif
