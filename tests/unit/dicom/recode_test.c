@@ -147,7 +147,7 @@ static void test_left_out(void **state)
 
 /* ---- sequences ------------------------------------------------------------------------------ */
 
-/* An item's content in another encoding: a name, a window centre's number and a nested item. */
+/* What an item holds: a text and a number. */
 static void put_content(buffer_t *out, encoding_t encoding)
 {
     put_text(out, encoding, 0x00080100, "SH", "A");
