@@ -201,7 +201,7 @@ static status_t copy_all(pack_compact_t *compact, const source_t *source, const 
 status_t pack_compact_copy(pack_compact_t *compact, const ulid_t *pack, const uint64_t *offsets,
                            size_t count)
 {
-    source_t source;
+    source_t source = {.fd = -1};
     TRY(open_source(compact->data_folder, pack, &source));
     const pack_compacted_t before = compact->done;
     uint64_t durable = compact->writer->durable, last_sequence = compact->writer->last_sequence;
