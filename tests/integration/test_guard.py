@@ -21,12 +21,14 @@ WEBSOCKET = ("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version
 
 # ---- raw requests -------------------------------------------------------------------------------------
 
-def exchange(port, request):
-    """All that comes back until the other side closes."""
+def exchange(port, request, is_last=False):
+    """All that comes back until the other side closes. is_last: we say that nothing more will come."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
         try:
             connection.sendall(request if isinstance(request, bytes) else request.encode("latin-1"))
+            if is_last:
+                connection.shutdown(socket.SHUT_WR)
             while more := connection.recv(65536):
                 answer += more
         except ConnectionError:
@@ -59,10 +61,11 @@ class Door:
             text = text.replace("{%s}" % name, str(value))
         return text
 
-    def ask(self, target, fields="", method="GET", host=None, token=True, body="", version="HTTP/1.1", port=None):
+    def ask(self, target, fields="", method="GET", host=None, token=True, body="", version="HTTP/1.1", port=None,
+            is_last=False):
         request = (f"{method} {target} {version}\r\n" + (self.host if host is None else host) +
                    (self.bearer if token else "") + fields + CLOSE + "\r\n" + body)
-        return exchange(port or self.port, self.fill(request))
+        return exchange(port or self.port, self.fill(request), is_last)
 
     def status(self, *arguments, **options):
         answer = self.ask(*arguments, **options)
@@ -207,7 +210,8 @@ def test_origin(door, fields, status):
 
 
 @pytest.mark.parametrize("fields", ["Origin: http://{own}\r\n", "Origin:http://{own} \r\n",
-                                    "Origin: http://{own}\r\nSec-Fetch-Site: same-origin\r\n"])
+                                    "Origin: http://{own}\r\nSec-Fetch-Site: same-origin\r\n",
+                                    "", "Origin: \r\n"])  # a program
 def test_own_origin_may(door, fields):
     assert door.status(STUDIES + "/2.25.1", fields, method="DELETE") == 404  # got through, and found nothing
 
@@ -601,6 +605,18 @@ def test_services_own_port_reads_framing_as_strictly(door):
             request = (door.fill("POST {study} HTTP/1.1\r\n") + door.host + gate + fields + "\r\n0\r\n\r\n" +
                        door.fill("DELETE {study} HTTP/1.1\r\n") + door.host + gate + CLOSE + "\r\n")
             assert statuses(exchange(port, request)) == [400], fields
+
+
+def test_body_of_a_stranger_is_not_waited_for(door):
+    for fields in ("Expect: 100-continue\r\nContent-Length: 99999999999\r\n", "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n",
+                   "Content-Length: 99999999999\r\n"):
+        assert door.status(STUDIES, fields, method="POST", token=False, is_last=True) == 401
+        assert door.status(STUDIES, fields + "Origin: http://evil.example\r\n", method="POST", is_last=True) == 403
+
+
+def test_only_stow_takes_large_bodies(door):
+    for target in ("/api/system", "{study}/metadata", "/dicom-web/", "/wado"):
+        assert door.status(target, "Content-Length: 2000000\r\n", method="POST", is_last=True) == 413
 
 
 def test_old_http_has_no_chunks(door):
