@@ -494,6 +494,7 @@ static void test_limit_follows_the_deadline(void **state)
     database_set_deadline(database, clock_monotonic_ms() + 40000);
     assert_in_range(limit_of(database), 250, 40000);
     database_rollback(database);
+    assert_in_range(limit_of(database), 250, 40000);
     database_set_deadline(database, 0);
     assert_int_equal(limit_of(database), DATABASE_STATEMENT_MS);
     assert_int_equal(database_begin(database), STATUS_OK);
