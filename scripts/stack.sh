@@ -111,10 +111,11 @@ priority=$2
 command=/usr/bin/setpriv --pdeathsig TERM $3
 directory=$RUN
 autostart=true
-; whatever ends it, it comes back; only a mistake in its configuration (78) would end again at once
+; whatever ends it, it comes back at once, however often; only a mistake in its configuration (78) would end
+; it again. A second of running before it counts as started would make each quick end wait longer than the last.
 autorestart=unexpected
 exitcodes=78
-startsecs=1
+startsecs=0
 startretries=1000000
 stopsignal=TERM
 stopwaitsecs=20

@@ -174,3 +174,13 @@ def test_index_without_its_database_while_writers_hold_their_packs(broken_stack)
     assert list((stack.data / "packs/open").glob("*.pack")), "the packs were sealed: this shows nothing"
     for sender in senders:
         check_everything_is_there(stack, sender)
+
+
+@pytest.mark.parametrize("victim", ["index", "dimse", "dicomweb"])
+def test_however_often_it_is_killed_it_comes_back(broken_stack, victim):
+    """A supervisor that waits longer after each quick end would leave the last of these alone for ten seconds."""
+    for _ in range(10):
+        wait_until(lambda: processes(broken_stack, victim), 5, lambda: f"{victim} did not come back")
+        assert kill(broken_stack, victim)
+        wait_until(lambda: not processes(broken_stack, victim))
+    broken_stack.wait_healthy()
