@@ -4,6 +4,7 @@
 #include "pack/pool.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <sys/wait.h>
 
 enum { MIB = 1024 * 1024 };
@@ -249,6 +250,32 @@ static void can_be_stopped(void **state)
     assert_int_equal(done.records, 2);
 }
 
+static void *stop_soon(void *stop)
+{
+    struct timespec pause = {0, 50000000};
+    nanosleep(&pause, NULL);
+    *(atomic_bool *)stop = true;
+    return NULL;
+}
+
+/* At a byte per second the copy would take days: it ends only if it is stopped in its sleep. */
+static void a_slow_copy_can_be_stopped(void **state)
+{
+    (void)state;
+    pack_record_t records[RECORDS];
+    pthread_t thread;
+    atomic_bool stop = false;
+    make_pack(1, records);
+    pack_compact_t *compact = begin((pack_compact_options_t){.bytes_per_second = 1, .stop = &stop});
+    assert_int_equal(pthread_create(&thread, NULL, stop_soon, &stop), 0);
+    assert_status(pack_compact_copy(compact, &records[0].pack, &records[4].offset, 1),
+                  STATUS_EXPIRED);
+    assert_true(stop);
+    pthread_join(thread, NULL);
+    pack_compact_cancel(&compact);
+    assert_int_equal(files_in_open(), 0);
+}
+
 /* A process that starts meanwhile leaves the half-made pack alone; one that starts after a crash
  * removes it. No listing shows it. */
 static status_t count_packs(void *context, const ulid_t *pack, uint64_t size, bool is_open)
@@ -310,6 +337,7 @@ int main(void)
         TEST(a_damaged_range_keeps_its_pack),
         TEST(refuses_what_it_cannot_copy_from),
         TEST(can_be_stopped),
+        TEST(a_slow_copy_can_be_stopped),
         TEST(a_half_made_pack_is_nobodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
