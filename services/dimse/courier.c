@@ -295,6 +295,25 @@ static void take_message(courier_t *courier, lease_t *lease, const channel_messa
     }
 }
 
+/*
+ * A child that said neither yes nor no: it was ended by its time limit for the request, with all of
+ * us, or by a fault; the zygote tells the last (take_exit()).
+ */
+static void note_silent(courier_t *courier, const lease_t *lease)
+{
+    bool is_late =
+        clock_monotonic_ms() - lease->began_ms >= courier->config->request_timeout_s * 1000;
+    refusal_report_t report = {.why = REFUSAL_INTERNAL,
+                               .association = lease->self.association.text,
+                               .peer = lease->peer,
+                               .detail = lease->end};
+    if (courier->stop || is_late) {
+        report.why = courier->stop ? REFUSAL_DRAINING : REFUSAL_TIMEOUT;
+        report.detail = NULL;
+    }
+    refusal_note(courier->refused, &report);
+}
+
 static void close_lease(courier_t *courier, lease_t *lease)
 {
     for (lease_t **at = &courier->leases; *at; at = &(*at)->next) {
@@ -313,6 +332,8 @@ static void close_lease(courier_t *courier, lease_t *lease)
                  LOG_NUMBER("bytes", lease->bytes),
                  LOG_NUMBER("duration_ms", clock_monotonic_ms() - lease->began_ms),
                  LOG_TEXT("detail", lease->end));
+    else if (!lease->was_refused)
+        note_silent(courier, lease);
     close(lease->channel);
     free(lease);
 }
@@ -381,17 +402,13 @@ static void take_arrivals(courier_t *courier)
 /* ---- the zygote ------------------------------------------------------------------------------- */
 
 /* Children end with 0; one that does not was killed: by its time limit, its filter, or a fault. */
-static void take_exit(courier_t *courier, const channel_message_t *message)
+static void take_exit(const channel_message_t *message)
 {
     int wait_status = (int)message->number;
     char peer[ADDRESS_TEXT_SIZE];
     address_format(&message->address, peer);
-    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGALRM) {
-        refusal_note(courier->refused, &(refusal_report_t){.why = REFUSAL_TIMEOUT,
-                                                           .association = message->association.text,
-                                                           .peer = peer});
-        return;
-    }
+    if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGALRM)
+        return; /* note_silent() */
     metric_add(&died, 1);
     log_error("association.died", LOG_TEXT("association", message->association.text),
               LOG_TEXT("peer", peer),
@@ -405,7 +422,7 @@ static void serve_zygote(courier_t *courier)
     int fds[CHANNEL_FDS_MAX];
     status_t status = channel_receive(courier->zygote, &message, fds, false);
     if (status == STATUS_OK && message.kind == CHANNEL_EXITED)
-        take_exit(courier, &message);
+        take_exit(&message);
     if (status != STATUS_NOT_FOUND || courier->zygote_gone)
         return;
     /* Nothing can be forked from a process with threads: end in good order, to be started anew. */

@@ -1,7 +1,9 @@
 """Who was refused and why, as the operator sees it: dimse's /refused, `zpacs refused`, `zpacs status`."""
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -103,6 +105,19 @@ def test_shutting_down_is_listed(make_dimse):
                 dimse.connect(source="127.0.0.2").abort()
         assert rows_of(dimse, 1)[0]["reason"] == "draining"
         assert association.echo() == 0
+
+
+def test_process_that_dies_before_it_says_anything_is_listed(make_dimse):
+    dimse = make_dimse()
+    with socket.create_connection(("127.0.0.1", dimse.port), 10) as silent:
+        assert wait_for(lambda: dimse.processes("dimse-assoc"))
+        [child] = dimse.processes("dimse-assoc")
+        os.kill(child, signal.SIGKILL)
+        assert silent.recv(100) == b""
+        [row] = rows_of(dimse, 1)
+    assert row["reason"] == "internal" and "without a word" in row["detail"]
+    assert wait_for(lambda: dimse.events("association.died"))
+    assert refused_of(dimse.admin)["last_hour"] == 1
 
 
 def test_a_row_counts_and_the_newest_stands_first(make_dimse):
