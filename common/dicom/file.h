@@ -59,4 +59,10 @@ const char *dicom_transfer_syntax_guess(const uint8_t *bytes, size_t length);
 status_t dicom_inflate(const uint8_t *bytes, size_t length, size_t limit, unsigned ratio,
                        buffer_t *out_dataset);
 
+/* The same in two steps, for who wants to know the size before memory is taken. */
+status_t dicom_inflated_size(const uint8_t *bytes, size_t length, size_t limit, unsigned ratio,
+                             size_t *out_size);
+status_t dicom_inflate_sized(const uint8_t *bytes, size_t length, size_t size,
+                             buffer_t *out_dataset);
+
 #endif

@@ -55,17 +55,32 @@ static status_t inflate_once(const uint8_t *bytes, size_t length, size_t limit, 
     return status;
 }
 
+status_t dicom_inflated_size(const uint8_t *bytes, size_t length, size_t limit, unsigned ratio,
+                             size_t *out_size)
+{
+    size_t by_ratio;
+    if (!__builtin_mul_overflow(length, (size_t)ratio, &by_ratio) && by_ratio < limit)
+        limit = by_ratio;
+    AUTO_FREE uint8_t *scratch = memory_allocate(CHUNK);
+    return inflate_once(bytes, length, limit, scratch, NULL, out_size);
+}
+
+status_t dicom_inflate_sized(const uint8_t *bytes, size_t length, size_t size,
+                             buffer_t *out_dataset)
+{
+    size_t inflated;
+    buffer_reserve(out_dataset, size + CHUNK);
+    TRY(inflate_once(bytes, length, size, NULL, out_dataset->data + out_dataset->length,
+                     &inflated));
+    out_dataset->length += inflated;
+    return STATUS_OK;
+}
+
 /* Twice: memory is taken for what has been seen to be within the limits, so a bomb costs none. */
 status_t dicom_inflate(const uint8_t *bytes, size_t length, size_t limit, unsigned ratio,
                        buffer_t *out_dataset)
 {
-    size_t by_ratio, size;
-    if (!__builtin_mul_overflow(length, (size_t)ratio, &by_ratio) && by_ratio < limit)
-        limit = by_ratio;
-    AUTO_FREE uint8_t *scratch = memory_allocate(CHUNK);
-    TRY(inflate_once(bytes, length, limit, scratch, NULL, &size));
-    buffer_reserve(out_dataset, size + CHUNK);
-    TRY(inflate_once(bytes, length, size, NULL, out_dataset->data + out_dataset->length, &size));
-    out_dataset->length += size;
-    return STATUS_OK;
+    size_t size;
+    TRY(dicom_inflated_size(bytes, length, limit, ratio, &size));
+    return dicom_inflate_sized(bytes, length, size, out_dataset);
 }

@@ -27,6 +27,8 @@ const config_field_t dicomweb_config_fields[] = {
                   "ready /metadata of series"),
     CONFIG_NUMBER(T, frame_cache_bytes, "67108864", 0, INT64_MAX, "ZPACS_FRAME_CACHE_BYTES",
                   "tables of frames"),
+    CONFIG_NUMBER(T, inflated_bytes, "536870912", 268435456, INT64_MAX, "ZPACS_INFLATED_BYTES",
+                  "deflated instances, inflated"),
     CONFIG_NUMBER(T, space_low, "2147483648", 0, INT64_MAX, "ZPACS_SPACE_LOW",
                   "bytes free below which nothing is taken"),
     CONFIG_NUMBER(T, space_high, "3221225472", 0, INT64_MAX, "ZPACS_SPACE_HIGH",

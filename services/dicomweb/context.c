@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "crypto/crypto.h"
 #include "dicomweb/frame_cache.h"
+#include "dicomweb/inflated.h"
 #include "dicomweb/location.h"
 #include "dicomweb/metadata_cache.h"
 #include "log/log.h"
@@ -120,6 +121,8 @@ status_t dicomweb_open(const dicomweb_config_t *config, dicomweb_t **out_dicomwe
     dicomweb->locations = location_cache_create();
     dicomweb->metadata = metadata_cache_create((size_t)config->metadata_cache_bytes);
     dicomweb->frames = frame_cache_create((size_t)config->frame_cache_bytes);
+    dicomweb->inflated =
+        inflated_cache_create((size_t)config->inflated_bytes, DICOMWEB_INFLATE_WAIT_MS);
     make_boundary(dicomweb->boundary);
     status_t status = open_parts(dicomweb);
     if (status != STATUS_OK) {
@@ -142,6 +145,7 @@ void dicomweb_close(dicomweb_t **dicomweb)
     location_cache_destroy(&it->locations);
     metadata_cache_destroy(&it->metadata);
     frame_cache_destroy(&it->frames);
+    inflated_cache_destroy(&it->inflated);
     index_pool_destroy(&it->index);
     pthread_mutex_destroy(&it->packs.lock);
     free(it->gate_secret);

@@ -27,11 +27,12 @@ typedef struct {
     char *public_url;        /* "https://pacs.example.org"; "": URLs are built from Host */
     int64_t query_limit;     /* answers of a query that names no limit */
     int64_t query_limit_max; /* answers of any query */
-    int64_t metadata_cache_bytes, frame_cache_bytes;
+    int64_t metadata_cache_bytes, frame_cache_bytes, inflated_bytes;
     int64_t space_low, space_high; /* bytes free: STOW-RS pauses below, goes on above */
 } dicomweb_config_t;
 
-enum { DICOMWEB_INDEX_WAIT_MS = 15 * 1000 }; /* for a connection: as long as the index may take */
+enum { DICOMWEB_INFLATE_WAIT_MS = 10 * 1000 }; /* for others to give back what they have inflated */
+enum { DICOMWEB_INDEX_WAIT_MS = 15 * 1000 };   /* for a connection: as long as the index may take */
 
 typedef struct {
     const dicomweb_config_t *config;
@@ -46,6 +47,7 @@ typedef struct {
     struct location_cache *locations; /* location.h */
     struct metadata_cache *metadata;  /* metadata_cache.h */
     struct frame_cache *frames;       /* frame_cache.h */
+    struct inflated_cache *inflated;  /* inflated.h */
     char *gate_secret;                /* NULL: no gate */
     char boundary[40];                /* between parts: random, the same for the whole process */
 } dicomweb_t;

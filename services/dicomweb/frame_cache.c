@@ -26,7 +26,6 @@ frame_cache_t *frame_cache_create(size_t bytes_max)
 static void free_table(frame_table_t *table)
 {
     dicom_frames_destroy(&table->frames);
-    free(table->inflated);
     free(table);
 }
 
@@ -126,12 +125,6 @@ static status_t build(dicomweb_t *dicomweb, const stored_t *stored, frame_table_
         table->cost = sizeof *table + sizeof *frames + frames->span_count * sizeof *frames->spans;
         if (frames->frame_first)
             table->cost += (frames->frame_count + 1) * sizeof *frames->frame_first;
-        if (dataset.is_inflated) {
-            table->inflated = dataset.inflated_.data; /* taken over */
-            table->inflated_length = dataset.inflated_.length;
-            table->cost += dataset.inflated_.capacity;
-            dataset.inflated_ = (buffer_t){0};
-        }
         *out_table = table;
     }
     dataset_close(&dataset);

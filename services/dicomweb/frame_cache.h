@@ -13,8 +13,6 @@ typedef struct frame_cache frame_cache_t;
 
 typedef struct {
     dicom_frames_t *frames;
-    uint8_t *inflated; /* a deflated instance's dataset; else NULL: the spans are in the pack */
-    size_t inflated_length;
     /* for the cache: */
     ulid_t pack;
     uint64_t record_offset;

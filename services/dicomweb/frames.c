@@ -215,9 +215,8 @@ static void answer_table(answer_t *answer, const frame_list_t *list, const http_
     answer->offer = offers[choice];
     dataset_t dataset = {0};
     answer->word = word_size(answer->table->frames);
-    if (answer->table->inflated) {
-        answer->memory = answer->table->inflated;
-    } else if (answer->word > 1 || is_bit_packed(answer->table->frames)) {
+    if (answer->stored->syntax->deflated || answer->word > 1 ||
+        is_bit_packed(answer->table->frames)) {
         status = dataset_open(answer->dicomweb, answer->stored, &dataset);
         if (status != STATUS_OK) {
             http_fail(answer->request, status);

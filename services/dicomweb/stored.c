@@ -1,6 +1,5 @@
 #include "dicomweb/stored.h"
 
-#include "dicom/file.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -80,16 +79,14 @@ status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *o
     dataset.bytes = dataset.view_.bytes;
     dataset.length = dataset.view_.length;
     if (stored->syntax->deflated) {
-        status_t status = dicom_inflate(dataset.bytes, dataset.length, DICOM_INFLATE_MAX,
-                                        DICOM_INFLATE_RATIO_MAX, &dataset.inflated_);
+        dataset.cache_ = dicomweb->inflated;
+        status_t status = inflated_get(dataset.cache_, &where->pack, where->record_offset,
+                                       dataset.bytes, dataset.length, &dataset.inflated_);
         pack_view_release(&dataset.view_);
         dataset.view_ = (pack_view_t){0};
-        if (status != STATUS_OK) {
-            buffer_destroy(&dataset.inflated_);
-            return status;
-        }
-        dataset.bytes = dataset.inflated_.data;
-        dataset.length = dataset.inflated_.length;
+        TRY(status);
+        dataset.bytes = dataset.inflated_->bytes;
+        dataset.length = dataset.inflated_->length;
         dataset.is_inflated = true;
     }
     *out_dataset = dataset;
@@ -99,6 +96,6 @@ status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *o
 void dataset_close(dataset_t *dataset)
 {
     pack_view_release(&dataset->view_);
-    buffer_destroy(&dataset->inflated_);
+    inflated_release(dataset->cache_, &dataset->inflated_);
     *dataset = (dataset_t){0};
 }

@@ -1,8 +1,8 @@
 #ifndef ZPACS_DICOMWEB_STORED_H
 #define ZPACS_DICOMWEB_STORED_H
 
-#include "base/buffer.h"
 #include "dicom/transfer_syntax.h"
+#include "dicomweb/inflated.h"
 #include "dicomweb/location.h"
 #include "pack/store.h"
 
@@ -35,9 +35,11 @@ typedef struct {
     size_t length;
     bool is_inflated;
     pack_view_t view_;
-    buffer_t inflated_;
+    const inflated_t *inflated_;
+    inflated_cache_t *cache_;
 } dataset_t;
 
+/* Fails: UNAVAILABLE, and as inflated_get() does. */
 status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *out_dataset);
 void dataset_close(dataset_t *dataset);
 
