@@ -50,6 +50,18 @@ static status_t call(index_client_t *client, const ProtobufCMessage *request,
     return STATUS_OK;
 }
 
+/*
+ * A pack is read by one replica at a time, so all who tell of it tell the same one. FNV-1a over its
+ * ULID, and never 0.
+ */
+static uint64_t affinity_of(const char *pack)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; *pack; pack++)
+        hash = (hash ^ (uint8_t)*pack) * UINT64_C(1099511628211);
+    return hash | 1;
+}
+
 static Index__PackAppended pack_appended(const char *pack, uint64_t durable_offset,
                                          uint64_t outcomes_from)
 {
@@ -65,7 +77,10 @@ status_t index_client_pack_appended(index_client_t *client, const char *pack,
                                     Index__PackIndexed **out_reply)
 {
     const Index__PackAppended request = pack_appended(pack, durable_offset, outcomes_from);
-    return CALL(client, &request, pack_indexed, timeout_ms, out_reply);
+    wire_client_set_affinity(client->wire, affinity_of(pack));
+    status_t status = CALL(client, &request, pack_indexed, timeout_ms, out_reply);
+    wire_client_set_affinity(client->wire, 0);
+    return status;
 }
 
 status_t index_client_find(index_client_t *client, const Index__Find *query,
@@ -119,8 +134,11 @@ status_t index_client_tell_pack_appended(index_client_t *client, const char *pac
                                          uint64_t durable_offset, uint64_t *out_request_id)
 {
     const Index__PackAppended request = pack_appended(pack, durable_offset, 0);
-    return wire_client_send(client->wire, &request.base, &index__pack_indexed__descriptor,
-                            out_request_id);
+    wire_client_set_affinity(client->wire, affinity_of(pack));
+    status_t status = wire_client_send(client->wire, &request.base,
+                                       &index__pack_indexed__descriptor, out_request_id);
+    wire_client_set_affinity(client->wire, 0);
+    return status;
 }
 
 status_t index_client_take_pack_indexed(index_client_t *client, uint64_t *out_request_id,

@@ -11,11 +11,14 @@
  */
 typedef struct index_client index_client_t;
 
+/* endpoint: as wire_client_open() takes it; with several replicas questions go round. */
 status_t index_client_open(const char *endpoint, const char *keys_folder, const char *caller_name,
                            index_client_t **out_client);
 void index_client_close(index_client_t **client);
 void index_client_set_trace(index_client_t *client, const char *trace_id); /* "" for none */
 
+/* Goes to the replica that all choose for this pack. BUSY: another one is reading it; the pack is
+ * free about two seconds after that has stopped, so ask again soon. */
 status_t index_client_pack_appended(index_client_t *client, const char *pack,
                                     uint64_t durable_offset, uint64_t outcomes_from, int timeout_ms,
                                     Index__PackIndexed **out_reply);

@@ -12,9 +12,12 @@ static zactor_t *authenticator;
 static char *folder;
 static int users;
 
+enum { SOCKETS_MAX = 8192 }; /* of a process: three for each connection to each replica */
+
 static void prepare(void)
 {
     zsys_handler_set(NULL);
+    zsys_set_max_sockets(SOCKETS_MAX);
     zsys_init();
     zsys_set_logstream(stderr);
 }

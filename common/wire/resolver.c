@@ -1,5 +1,7 @@
 #include "wire/resolver.h"
 
+#include "wire/wire.h"
+
 #include "base/memory.h"
 
 #include <netdb.h>
@@ -11,14 +13,20 @@
 #include <sys/socket.h>
 #include <time.h>
 
+typedef struct {
+    char *host, *port;    /* NULL: nothing to resolve */
+    resolver_list_t last; /* as it was told last */
+} part_t;
+
 struct resolver {
     pthread_mutex_t lock;
     pthread_cond_t closing;
     int users; /* the client and the thread; the last one frees */
     bool is_closing;
     unsigned version;
-    resolver_list_t list;
-    char *host, *port; /* NULL: nothing to resolve */
+    resolver_list_t list; /* all parts together */
+    size_t count;
+    part_t *parts; /* once the thread runs, its own */
 };
 
 static void release(resolver_t *resolver)
@@ -30,9 +38,37 @@ static void release(resolver_t *resolver)
         return;
     pthread_mutex_destroy(&resolver->lock);
     pthread_cond_destroy(&resolver->closing);
-    free(resolver->host);
-    free(resolver->port);
+    for (size_t i = 0; i < resolver->count; i++) {
+        free(resolver->parts[i].host);
+        free(resolver->parts[i].port);
+    }
+    free(resolver->parts);
     free(resolver);
+}
+
+bool resolver_list_holds(const resolver_list_t *list, const char *address)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], address) == 0)
+            return true;
+    return false;
+}
+
+/* Under the lock, or before the thread. */
+static void merge(resolver_t *resolver)
+{
+    resolver_list_t *all = memory_allocate(sizeof *all);
+    for (size_t i = 0; i < resolver->count; i++) {
+        const resolver_list_t *last = &resolver->parts[i].last;
+        for (size_t k = 0; k < last->count && all->count < RESOLVER_ADDRESSES_MAX; k++)
+            if (!resolver_list_holds(all, last->items[k]))
+                memcpy(all->items[all->count++], last->items[k], RESOLVER_ADDRESS_SIZE);
+    }
+    if (memcmp(all, &resolver->list, sizeof *all) != 0) {
+        resolver->list = *all;
+        resolver->version++;
+    }
+    free(all);
 }
 
 static void add(resolver_list_t *list, const struct addrinfo *found, const char *port)
@@ -50,18 +86,18 @@ static void add(resolver_list_t *list, const struct addrinfo *found, const char 
 }
 
 /* A name that does not resolve now keeps its last addresses: the servers there may well live. */
-static bool ask(const char *host, const char *port, int flags, resolver_list_t *out_list)
+static bool ask(part_t *part, int flags)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(host, port, &hints, &found))
+    if (getaddrinfo(part->host, part->port, &hints, &found))
         return false;
-    out_list->count = 0;
+    part->last = (resolver_list_t){.count = 0};
     for (struct addrinfo *each = found; each; each = each->ai_next)
-        add(out_list, each, port);
+        add(&part->last, each, part->port);
     freeaddrinfo(found);
-    return out_list->count > 0;
+    return part->last.count > 0;
 }
 
 static void wait_for_next(resolver_t *resolver)
@@ -77,20 +113,17 @@ static void wait_for_next(resolver_t *resolver)
 static void *resolver_main(void *argument)
 {
     resolver_t *resolver = argument;
-    resolver_list_t *list = memory_allocate(sizeof *list);
     pthread_mutex_lock(&resolver->lock);
     while (!resolver->is_closing) {
         pthread_mutex_unlock(&resolver->lock);
-        bool is_answered = ask(resolver->host, resolver->port, 0, list);
+        for (size_t i = 0; i < resolver->count; i++)
+            if (resolver->parts[i].host)
+                (void)ask(&resolver->parts[i], 0);
         pthread_mutex_lock(&resolver->lock);
-        if (is_answered) {
-            resolver->list = *list;
-            resolver->version++;
-        }
+        merge(resolver);
         wait_for_next(resolver);
     }
     pthread_mutex_unlock(&resolver->lock);
-    free(list);
     release(resolver);
     return NULL;
 }
@@ -117,7 +150,7 @@ static status_t split(const char *endpoint, char **out_host, char **out_port)
 {
     const char *host = endpoint + strlen("tcp://");
     const char *colon = strrchr(host, ':');
-    if (!colon || colon == host || !colon[1])
+    if (!colon || colon == host || !colon[1] || colon[1 + strspn(colon + 1, "0123456789")])
         return fail(STATUS_INVALID, "'%s' is not tcp://host:port", endpoint);
     size_t length = (size_t)(colon - host);
     if (host[0] == '[' && length > 2 && host[length - 1] == ']') {
@@ -129,22 +162,46 @@ static status_t split(const char *endpoint, char **out_host, char **out_port)
     return STATUS_OK;
 }
 
-static status_t prepare(resolver_t *resolver, const char *endpoint)
+/* is_name: to be asked for again and again. */
+static status_t part_read(const char *endpoint, part_t *part, bool *is_name)
 {
     if (strlen(endpoint) >= RESOLVER_ADDRESS_SIZE)
         return fail(STATUS_INVALID, "the endpoint '%.60s...' is too long", endpoint);
     if (strncmp(endpoint, "tcp://", 6) == 0) {
-        TRY(split(endpoint, &resolver->host, &resolver->port));
-        if (!ask(resolver->host, resolver->port, AI_NUMERICHOST, &resolver->list))
-            return start_thread(resolver);
+        TRY(split(endpoint, &part->host, &part->port));
+        if (!ask(part, AI_NUMERICHOST)) {
+            *is_name = true;
+            return STATUS_OK;
+        }
+        free(part->host);
+        part->host = NULL;
     } else if (strncmp(endpoint, "ipc://", 6) == 0) {
-        snprintf(resolver->list.items[0], RESOLVER_ADDRESS_SIZE, "%s", endpoint);
-        resolver->list.count = 1;
+        snprintf(part->last.items[0], RESOLVER_ADDRESS_SIZE, "%s", endpoint);
+        part->last.count = 1;
     } else {
         return fail(STATUS_INVALID, "'%s' is neither ipc:// nor tcp://", endpoint);
     }
-    resolver->version = 1;
     return STATUS_OK;
+}
+
+static status_t prepare(resolver_t *resolver, const char *endpoints)
+{
+    static const char separators[] = ", ";
+    bool has_names = false;
+    resolver->parts = memory_allocate(WIRE_ENDPOINTS_MAX * sizeof *resolver->parts);
+    for (const char *at = endpoints + strspn(endpoints, separators); *at;) {
+        size_t length = strcspn(at, separators);
+        if (resolver->count == WIRE_ENDPOINTS_MAX)
+            return fail(STATUS_INVALID, "over %d endpoints in a list", WIRE_ENDPOINTS_MAX);
+        AUTO_FREE char *one = memory_copy_text_n(at, length);
+        TRY(part_read(one, &resolver->parts[resolver->count++], &has_names));
+        at += length;
+        at += strspn(at, separators);
+    }
+    if (resolver->count == 0)
+        return fail(STATUS_INVALID, "an endpoint is missing");
+    merge(resolver);
+    return has_names ? start_thread(resolver) : STATUS_OK;
 }
 
 status_t resolver_open(const char *endpoint, resolver_t **out_resolver)

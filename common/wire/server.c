@@ -1,6 +1,6 @@
 #include "wire/auth.h"
-#include "wire/keys.h"
 #include "wire/lane.h"
+#include "wire/socket.h"
 #include "wire/wire.h"
 
 #include "base/clock.h"
@@ -20,10 +20,6 @@
  * The router thread decodes the envelope, checks type and caller, and queues the request; the lane
  * decodes the body, runs the handler and packs the reply. Each socket stays in one thread.
  */
-#ifndef ZMQ_ZAP_ENFORCE_DOMAIN /* libzmq 4.3.4 has it, but only its draft header names it */
-#define ZMQ_ZAP_ENFORCE_DOMAIN 93
-#endif
-
 enum {
     LANE_KINDS = 2,
     READING_LANES_MAX = 64,
@@ -317,46 +313,14 @@ static status_t start_lanes(wire_server_t *server)
     return STATUS_OK;
 }
 
-static status_t make_ipc_folder(const char *endpoint)
-{
-    static const char scheme[] = "ipc://";
-    if (strncmp(endpoint, scheme, sizeof scheme - 1) != 0)
-        return STATUS_OK;
-    AUTO_FREE char *folder = memory_copy_text(endpoint + sizeof scheme - 1);
-    char *slash = strrchr(folder, '/');
-    if (!slash || slash == folder)
-        return STATUS_OK;
-    *slash = 0;
-    return keys_make_folder(folder, true);
-}
-
 static status_t bind_router(wire_server_t *server)
 {
-    zcert_t *pair = NULL;
-    TRY(keys_load(server->keys_folder, server->name, true, &pair));
-    zsock_t *router = zsock_new(ZMQ_ROUTER);
-    server->router = router;
-    server->router_handle = zsock_resolve(router);
-    zcert_apply(pair, router);
-    zcert_destroy(&pair);
-    zsock_set_curve_server(router, 1);
-    zsock_set_zap_domain(router, "zpacs");
-    int on = 1; /* CZMQ 4.2.1's own setter has no effect */
-    if (zmq_setsockopt(server->router_handle, ZMQ_ZAP_ENFORCE_DOMAIN, &on, sizeof on))
-        return fail(STATUS_UNAVAILABLE, "libzmq does not enforce authentication");
-    zsock_set_maxmsgsize(router, WIRE_MESSAGE_MAX);
-    zsock_set_sndhwm(router, 2 * WIRE_WINDOW);
-    zsock_set_rcvhwm(router, 2 * WIRE_WINDOW);
-    zsock_set_router_mandatory(router, 1);
-    zsock_set_linger(router, 0);
-    zsock_set_heartbeat_ivl(router, WIRE_HEARTBEAT_MS);
-    zsock_set_heartbeat_timeout(router, WIRE_HEARTBEAT_TIMEOUT_MS);
-    zsock_set_handshake_ivl(router, WIRE_HANDSHAKE_MS);
-    TRY(make_ipc_folder(server->endpoint_wanted));
-    if (zsock_bind(router, "%s", server->endpoint_wanted) < 0)
-        return fail(STATUS_UNAVAILABLE, "%s: %s", server->endpoint_wanted, zmq_strerror(errno));
-    server->endpoint = memory_copy_text(zsock_endpoint(router));
-    return STATUS_OK;
+    server->router = zsock_new(ZMQ_ROUTER);
+    server->router_handle = zsock_resolve(server->router);
+    socket_limit(server->router, 2 * WIRE_WINDOW);
+    zsock_set_router_mandatory(server->router, 1);
+    TRY(socket_guard(server->router, server->keys_folder, server->name));
+    return socket_bind(server->router, server->endpoint_wanted, &server->endpoint);
 }
 
 static status_t prepare(wire_server_t *server)

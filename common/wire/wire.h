@@ -15,7 +15,9 @@
 enum {
     WIRE_MESSAGE_MAX = 1024 * 1024, /* bytes of one frame (ZMQ_MAXMSGSIZE) */
     WIRE_FRAMES_MAX = 8,
-    WIRE_WINDOW = 256, /* requests under way per caller */
+    WIRE_WINDOW = 256,   /* requests under way per caller */
+    WIRE_BELLS_MAX = 64, /* messages of a publisher that wait for one subscriber; more are lost */
+    WIRE_ENDPOINTS_MAX = 16, /* in one list */
     WIRE_DEADLINE_DEFAULT_MS = 10000,
     WIRE_HEARTBEAT_MS = 2000,
     WIRE_HEARTBEAT_TIMEOUT_MS = 6000,
@@ -87,9 +89,11 @@ void wire_server_stop(wire_server_t **server, int drain_ms);
 /* ---- client ------------------------------------------------------------------------------- */
 
 /*
- * One caller's connection; for one thread. Connects to every address the endpoint's name resolves
- * to and asks anew every few seconds. Opening does not wait for the server, nor need the server's
- * <server_name>.pub be there yet; the caller's own key must be.
+ * One caller's connections; for one thread. There is one to every address that the endpoint stands
+ * for: "ipc://..." or "tcp://host:port", or several of these separated by commas; names are asked
+ * anew every few seconds. All of them are replicas of one server with one key. A request goes to one
+ * that is there: they take turns, unless there is an affinity. Opening does not wait for a server,
+ * nor need <server_name>.pub be there yet; the caller's own key must be.
  */
 typedef struct wire_client wire_client_t;
 
@@ -98,7 +102,8 @@ status_t wire_client_open(const char *endpoint, const char *keys_folder, const c
 void wire_client_close(wire_client_t **client);
 
 /*
- * Sends a request and waits for its reply. If the connection breaks meanwhile it is sent once more.
+ * Sends a request and waits for its reply. If the connection breaks meanwhile it is sent once more,
+ * to another replica if there is one.
  *
  * out_reply  unpacked; the caller frees it with protobuf_c_message_free_unpacked(reply, NULL)
  * Fails: EXPIRED (no reply in time), UNAVAILABLE (nobody there for WIRE_CONNECT_MS), and what the server said.
@@ -123,6 +128,43 @@ int wire_client_fd(const wire_client_t *client);
 
 /* The trace id of the requests from here on, at most 64 bytes; "" for none. */
 void wire_client_set_trace(wire_client_t *client, const char *trace_id);
+
+/* What the requests from here on are about, 0: nothing. All callers that see the same replicas send
+ * what has the same key to the same one of them. */
+void wire_client_set_affinity(wire_client_t *client, uint64_t key);
+
+/* ---- doorbell ----------------------------------------------------------------------------- */
+
+/*
+ * PUB and SUB: says that something happened to whoever listens, and is never waited for. A message
+ * may be lost (a slow or a late subscriber, a broken connection), so it carries a number, and who
+ * misses one asks. Callers: any in allowed/, with the keys of a server.
+ */
+typedef struct wire_publisher wire_publisher_t;
+
+/* Fails: UNAVAILABLE (address, key). */
+status_t wire_publisher_open(const char *endpoint, const char *keys_folder, const char *name,
+                             wire_publisher_t **out_publisher);
+const char *wire_publisher_endpoint(const wire_publisher_t *publisher); /* as bound */
+void wire_publisher_send(wire_publisher_t *publisher,
+                         const ProtobufCMessage *message); /* any thread */
+void wire_publisher_close(wire_publisher_t **publisher);
+
+/* Listens at every address that the endpoint stands for, as a client; for one thread. */
+typedef struct wire_subscriber wire_subscriber_t;
+
+status_t wire_subscriber_open(const char *endpoint, const char *keys_folder, const char *name,
+                              const char *publisher_name, wire_subscriber_t **out_subscriber);
+
+/*
+ * The next message of that type; others are passed over.
+ *
+ * out_message  freed with protobuf_c_message_free_unpacked(message, NULL)
+ * Fails: BUSY (none came in time), UNAVAILABLE (a connection broke: messages may be lost).
+ */
+status_t wire_subscriber_wait(wire_subscriber_t *subscriber, const ProtobufCMessageDescriptor *type,
+                              int wait_ms, ProtobufCMessage **out_message);
+void wire_subscriber_close(wire_subscriber_t **subscriber);
 
 /* ---- keys --------------------------------------------------------------------------------- */
 
