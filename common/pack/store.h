@@ -71,7 +71,23 @@ status_t pack_store_unlink(pack_store_t *store, const ulid_t *pack);
  */
 void pack_store_tick(pack_store_t *store);
 
-/* Calls visit for every pack in open/ (and, with sealed_too, all others), in the order of ULIDs. */
+typedef struct {
+    ulid_t pack;
+    uint64_t size_bytes;
+    bool is_open;
+} pack_listed_t;
+
+typedef struct {
+    pack_listed_t *packs;
+    size_t count, capacity;
+} pack_listing_t;
+
+/* Lists the packs in open/ (and, with sealed_too, all others), each once, in the order of ULIDs. */
+status_t pack_store_listing(pack_store_t *store, bool sealed_too, pack_listing_t *out_listing);
+void pack_listing_add(pack_listing_t *listing, const pack_listed_t *pack); /* at the end */
+void pack_listing_destroy(pack_listing_t *listing);                        /* `{0}` is fine */
+
+/* Calls visit for each of these, until one fails. */
 status_t pack_store_list(pack_store_t *store, bool sealed_too,
                          status_t (*visit)(void *context, const ulid_t *pack, uint64_t size_bytes,
                                            bool is_open),

@@ -10,18 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef struct {
-    ulid_t pack;
-    uint64_t size;
-    bool is_open;
-} listed_t;
-
-typedef struct {
-    listed_t *packs;
-    size_t count, capacity;
-} listing_t;
-
-static void listing_add(listing_t *listing, const listed_t *pack)
+void pack_listing_add(pack_listing_t *listing, const pack_listed_t *pack)
 {
     if (listing->count == listing->capacity) {
         listing->capacity = listing->capacity ? 2 * listing->capacity : 64;
@@ -30,8 +19,14 @@ static void listing_add(listing_t *listing, const listed_t *pack)
     listing->packs[listing->count++] = *pack;
 }
 
+void pack_listing_destroy(pack_listing_t *listing)
+{
+    free(listing->packs);
+    *listing = (pack_listing_t){0};
+}
+
 /* Adds the packs in one folder; a folder that is not there holds none. */
-static status_t add_packs(listing_t *listing, const char *path, bool is_open)
+static status_t add_packs(pack_listing_t *listing, const char *path, bool is_open)
 {
     DIR *folder = opendir(path);
     if (!folder && errno == ENOENT)
@@ -39,14 +34,14 @@ static status_t add_packs(listing_t *listing, const char *path, bool is_open)
     if (!folder)
         return fail(STATUS_UNAVAILABLE, "cannot list %s: %s", path, strerror(errno));
     for (struct dirent *entry; (entry = readdir(folder));) {
-        listed_t pack = {.is_open = is_open};
+        pack_listed_t pack = {.is_open = is_open};
         struct stat status;
         if (!pack_ulid_from_name(entry->d_name, &pack.pack) ||
             fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
             !S_ISREG(status.st_mode))
             continue;
-        pack.size = (uint64_t)status.st_size;
-        listing_add(listing, &pack);
+        pack.size_bytes = (uint64_t)status.st_size;
+        pack_listing_add(listing, &pack);
     }
     closedir(folder);
     return STATUS_OK;
@@ -92,7 +87,7 @@ static status_t expand(char ***paths, size_t *count)
     return status;
 }
 
-static status_t add_sealed(listing_t *listing, const char *data_folder)
+static status_t add_sealed(pack_listing_t *listing, const char *data_folder)
 {
     size_t count = 1;
     char **paths = memory_allocate(sizeof *paths);
@@ -111,23 +106,38 @@ static status_t add_sealed(listing_t *listing, const char *data_folder)
 
 static int by_ulid(const void *a, const void *b)
 {
-    const listed_t *first = a, *second = b;
+    const pack_listed_t *first = a, *second = b;
     int order = strcmp(first->pack.text, second->pack.text);
     return order ? order : (int)first->is_open - (int)second->is_open;
 }
 
-/* Visits in order; a pack that was sealed while we looked is in the list twice, sealed first. */
-static status_t visit_all(const listing_t *listing,
-                          status_t (*visit)(void *context, const ulid_t *pack, uint64_t size_bytes,
-                                            bool is_open),
-                          void *context)
+/* A pack that was sealed while we looked is in the list twice, sealed first. */
+static void remove_doubles(pack_listing_t *listing)
 {
-    for (size_t i = 0; i < listing->count; i++) {
-        const listed_t *pack = &listing->packs[i];
-        if (i > 0 && strcmp(pack->pack.text, listing->packs[i - 1].pack.text) == 0)
-            continue;
-        TRY(visit(context, &pack->pack, pack->size, pack->is_open));
+    size_t kept = 0;
+    for (size_t i = 0; i < listing->count; i++)
+        if (kept == 0 ||
+            strcmp(listing->packs[i].pack.text, listing->packs[kept - 1].pack.text) != 0)
+            listing->packs[kept++] = listing->packs[i];
+    listing->count = kept;
+}
+
+status_t pack_store_listing(pack_store_t *store, bool sealed_too, pack_listing_t *out_listing)
+{
+    AUTO_FREE char *open_folder = memory_format("%s/" PACK_FOLDER_OPEN, store_data_folder(store));
+    pack_listing_t listing = {0};
+    /* open/ first: a pack that moves meanwhile is seen in at least one place */
+    status_t status = add_packs(&listing, open_folder, true);
+    if (status == STATUS_OK && sealed_too)
+        status = add_sealed(&listing, store_data_folder(store));
+    if (status != STATUS_OK) {
+        pack_listing_destroy(&listing);
+        return status;
     }
+    if (listing.count > 0)
+        qsort(listing.packs, listing.count, sizeof *listing.packs, by_ulid);
+    remove_doubles(&listing);
+    *out_listing = listing;
     return STATUS_OK;
 }
 
@@ -136,16 +146,13 @@ status_t pack_store_list(pack_store_t *store, bool sealed_too,
                                            bool is_open),
                          void *context)
 {
-    AUTO_FREE char *open_folder = memory_format("%s/" PACK_FOLDER_OPEN, store_data_folder(store));
-    listing_t listing = {0};
-    /* open/ first: a pack that moves meanwhile is seen in at least one place */
-    status_t status = add_packs(&listing, open_folder, true);
-    if (status == STATUS_OK && sealed_too)
-        status = add_sealed(&listing, store_data_folder(store));
-    if (status == STATUS_OK && listing.count > 0) {
-        qsort(listing.packs, listing.count, sizeof *listing.packs, by_ulid);
-        status = visit_all(&listing, visit, context);
+    pack_listing_t listing;
+    TRY(pack_store_listing(store, sealed_too, &listing));
+    status_t status = STATUS_OK;
+    for (size_t i = 0; i < listing.count && status == STATUS_OK; i++) {
+        const pack_listed_t *pack = &listing.packs[i];
+        status = visit(context, &pack->pack, pack->size_bytes, pack->is_open);
     }
-    free(listing.packs);
+    pack_listing_destroy(&listing);
     return status;
 }

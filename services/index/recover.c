@@ -18,28 +18,6 @@ static metric_t unreadable_total =
     METRIC_COUNTER("zpacs_index_packs_unreadable_total",
                    "Packs met that are damaged at the beginning or the end.");
 
-typedef struct {
-    ulid_t pack;
-    uint64_t size;
-    bool is_open;
-} listed_t;
-
-typedef struct {
-    listed_t *packs;
-    size_t count, capacity;
-} listing_t;
-
-static status_t listing_add(void *context, const ulid_t *pack, uint64_t size_bytes, bool is_open)
-{
-    listing_t *listing = context;
-    if (listing->count == listing->capacity) {
-        listing->capacity = listing->capacity ? 2 * listing->capacity : 64;
-        listing->packs = memory_resize(listing->packs, listing->capacity * sizeof *listing->packs);
-    }
-    listing->packs[listing->count++] = (listed_t){*pack, size_bytes, is_open};
-    return STATUS_OK;
-}
-
 /* ---- what living writers said ------------------------------------------------------------------ */
 
 static announced_t *announced_find(index_t *index, const ulid_t *pack)
@@ -86,7 +64,7 @@ static void announced_forget(index_t *index, const ulid_t *pack)
  * Up to where an open pack may be read. When nobody holds its lock the writer is dead: what is there
  * is made durable first, then a torn tail is all that can be missing.
  */
-static uint64_t open_limit(index_t *index, const listed_t *listed)
+static uint64_t open_limit(index_t *index, const pack_listed_t *listed)
 {
     const announced_t *known = announced_find(index, &listed->pack);
     uint64_t limit = known ? known->durable : 0, size = 0;
@@ -133,24 +111,24 @@ static status_t pack_finish(index_t *index, const ulid_t *pack, uint64_t committ
 }
 
 /* A sealed pack ends with its last record: anything else is damage, which nothing else may tell. */
-static void end_check(const listed_t *listed, uint64_t reached)
+static void end_check(const pack_listed_t *listed, uint64_t reached)
 {
-    if (reached == listed->size)
+    if (reached == listed->size_bytes)
         return;
     metric_add(&unreadable_total, 1);
-    log_error(reached < listed->size ? "pack.damaged" : "pack.offset_beyond_end",
+    log_error(reached < listed->size_bytes ? "pack.damaged" : "pack.offset_beyond_end",
               LOG_TEXT("pack", listed->pack.text), LOG_NUMBER("offset", reached),
-              LOG_NUMBER("size_bytes", listed->size));
+              LOG_NUMBER("size_bytes", listed->size_bytes));
 }
 
-static status_t pack_catch_up(index_t *index, const listed_t *listed)
+static status_t pack_catch_up(index_t *index, const pack_listed_t *listed)
 {
     uint64_t committed = 0, reached = 0;
     bool sealed = false;
     TRY(pack_state(index, &listed->pack, &committed, &sealed));
-    if (sealed || (listed->is_open && listed->size <= committed))
+    if (sealed || (listed->is_open && listed->size_bytes <= committed))
         return STATUS_OK;
-    uint64_t limit = listed->is_open ? open_limit(index, listed) : listed->size;
+    uint64_t limit = listed->is_open ? open_limit(index, listed) : listed->size_bytes;
     reached = committed;
     if (limit > committed) {
         atomic_store(&index->lag_bytes, (int64_t)(limit - committed));
@@ -169,7 +147,7 @@ static status_t pack_catch_up(index_t *index, const listed_t *listed)
 }
 
 /* Packs that were open when last seen and are not now: sealed since. */
-static status_t listing_add_closed(index_t *index, listing_t *listing)
+static status_t listing_add_closed(index_t *index, pack_listing_t *listing)
 {
     AUTO_STATEMENT *find = NULL;
     size_t open_count = listing->count;
@@ -188,7 +166,7 @@ static status_t listing_add_closed(index_t *index, listing_t *listing)
         if (is_open || pack_store_file(index->store, &pack, &fd, &size) != STATUS_OK)
             continue;
         close(fd);
-        TRY(listing_add(listing, &pack, size, false));
+        pack_listing_add(listing, &(pack_listed_t){pack, size, false});
     }
 }
 
@@ -197,7 +175,7 @@ static status_t listing_add_closed(index_t *index, listing_t *listing)
  * read keeps none of the others: a damaged one is an alarm at each look, any other failure (of the
  * disk, of the database) is the scan's, which will be made again.
  */
-static status_t listing_read(index_t *index, const listing_t *listing)
+static status_t listing_read(index_t *index, const pack_listing_t *listing)
 {
     status_t worst = STATUS_OK;
     bool busy = false;
@@ -224,13 +202,13 @@ static status_t listing_read(index_t *index, const listing_t *listing)
 
 status_t recover_scan(index_t *index, bool sealed_too)
 {
-    listing_t listing = {0};
-    status_t status = pack_store_list(index->store, sealed_too, listing_add, &listing);
+    pack_listing_t listing = {0};
+    status_t status = pack_store_listing(index->store, sealed_too, &listing);
     if (status == STATUS_OK && !sealed_too)
         status = listing_add_closed(index, &listing);
     if (status == STATUS_OK)
         status = listing_read(index, &listing);
-    free(listing.packs);
+    pack_listing_destroy(&listing);
     if (status == STATUS_OK)
         atomic_store(&index->lag_bytes, 0);
     return status;

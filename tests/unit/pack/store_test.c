@@ -106,6 +106,32 @@ static void keeps_a_bounded_number_of_files_open(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
+/* Seen in open/ first, then in its day: as when it was sealed between the two looks. */
+static void lists_a_moving_pack_once(void **state)
+{
+    (void)state;
+    pack_store_t *store;
+    pack_writer_t *writer;
+    pack_listing_t listing;
+    assert_ok(pack_store_open(data_folder, &store));
+    assert_ok(pack_writer_create(data_folder, &writer));
+    put_record(writer, 100, 1, 100);
+    ulid_t pack = pack_writer_pack(writer);
+    AUTO_FREE char *open_path = pack_path_open(data_folder, &pack);
+    AUTO_FREE char *sealed_path = pack_path_sealed(data_folder, &pack);
+    assert_ok(pack_writer_seal(data_folder, &writer));
+    assert_int_equal(link(sealed_path, open_path), 0);
+    assert_ok(pack_store_listing(store, true, &listing));
+    assert_int_equal(listing.count, 1);
+    assert_false(listing.packs[0].is_open);
+    pack_listing_add(&listing, &(pack_listed_t){pack, 1, true});
+    assert_int_equal(listing.count, 2);
+    assert_int_equal(listing.packs[1].size_bytes, 1);
+    pack_listing_destroy(&listing);
+    assert_null(listing.packs);
+    pack_store_close(&store);
+}
+
 static void lists_packs_in_order(void **state)
 {
     (void)state;
@@ -257,6 +283,7 @@ int main(void)
         TEST(tells_what_is_not_there),
         TEST(keeps_a_bounded_number_of_files_open),
         TEST(lists_packs_in_order),
+        TEST(lists_a_moving_pack_once),
         TEST(a_pack_that_was_unlinked_is_not_found),
         TEST(finds_damage),
         TEST(reading_goes_on_while_packs_are_sealed),
