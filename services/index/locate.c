@@ -83,6 +83,24 @@ static status_t version_mix(database_t *reader, int64_t change, uint64_t *out_ve
     return STATUS_OK;
 }
 
+/* Whoever has the locations of this version needs none of them. */
+static status_t version_find(database_t *reader, const char *study, const char *series,
+                             uint64_t *out_version)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(reader,
+                         *series ? "SELECT e.version FROM series e JOIN studies s ON s.id = e.study"
+                                   " WHERE s.study_instance_uid = $1 AND e.series_instance_uid = $2"
+                                 : "SELECT version FROM studies WHERE study_instance_uid = $1",
+                         &find));
+    statement_bind_text(find, 1, study);
+    if (*series)
+        statement_bind_text(find, 2, series);
+    bool row = false;
+    TRY(statement_step(find, &row));
+    return row ? version_mix(reader, statement_int64(find, 0), out_version) : STATUS_OK;
+}
+
 static status_t page_read(database_t *reader, statement_t *find, int version_column,
                           Index__Located *reply)
 {
@@ -131,6 +149,11 @@ static status_t locate(database_t *reader, const Index__Locate *query, Index__Lo
     const char *wanted_series = *query->series_instance_uid ? query->series_instance_uid : series;
     if (*query->sop_instance_uid && (strcmp(wanted_study, study) || strcmp(wanted_series, series)))
         return fail(STATUS_NOT_FOUND, "there is no such instance there");
+    if (query->known_version && !*query->sop_instance_uid && !*query->after) {
+        TRY(version_find(reader, wanted_study, wanted_series, &reply->version));
+        if (reply->version == query->known_version)
+            return STATUS_OK;
+    }
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(reader, locate_sql, &find));
     statement_bind_text(find, 1, wanted_study);

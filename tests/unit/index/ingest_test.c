@@ -464,6 +464,59 @@ static void test_locate_pages(void **state)
     free(texts);
 }
 
+/* Asks for a series (or, series empty, its study); the reply's version, and how many locations came. */
+static uint64_t locate_known(bench_t *bench, const char *series, uint64_t known_version,
+                             size_t *out_count)
+{
+    Index__Locate query = INDEX__LOCATE__INIT;
+    Index__Scope scope = INDEX__SCOPE__INIT;
+    Index__Located *reply = memory_allocate(sizeof *reply);
+    index__located__init(reply);
+    scope.kind = INDEX__SCOPE__KIND__ALL;
+    query.scope = &scope;
+    query.study_instance_uid = (char *)STUDY;
+    query.series_instance_uid = (char *)series;
+    query.known_version = known_version;
+    assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+    uint64_t version = reply->version;
+    *out_count = reply->n_locations;
+    index__located__free_unpacked(reply, NULL);
+    return version;
+}
+
+static void test_locate_of_a_known_version(void **state)
+{
+    bench_t *bench = *state;
+    size_t found;
+    (void)bench_store(bench, (sample_t[]){first, in_series_2}, 2);
+    uint64_t series = locate_known(bench, SERIES, 0, &found);
+    assert_int_equal(found, 1);
+    uint64_t study = locate_known(bench, "", 0, &found);
+    assert_int_equal(found, 2);
+    assert_true(locate_known(bench, SERIES, series, &found) == series);
+    assert_int_equal(found, 0);
+    assert_true(locate_known(bench, "", study, &found) == study);
+    assert_int_equal(found, 0);
+    assert_true(locate_known(bench, SERIES, series + 1, &found) == series);
+    assert_int_equal(found, 1);
+
+    (void)bench_store(bench, &second, 1); /* to that series */
+    uint64_t changed = locate_known(bench, SERIES, series, &found);
+    assert_true(changed != series);
+    assert_int_equal(found, 2);
+    (void)locate_known(bench, "", study, &found);
+    assert_int_equal(found, 3);
+    (void)locate_known(bench, SERIES, changed, &found);
+    assert_int_equal(found, 0);
+    uint64_t deleted;
+    study = locate_known(bench, "", 0, &found);
+    assert_int_equal(delete (bench, STUDY, SERIES, second.sop, &deleted), STATUS_OK);
+    (void)locate_known(bench, SERIES, changed, &found);
+    assert_int_equal(found, 1);
+    (void)locate_known(bench, "", study, &found);
+    assert_int_equal(found, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -487,6 +540,7 @@ int main(void)
         TEST(test_damaged_database_is_rebuilt),
         TEST(test_feed),
         TEST(test_locate_pages),
+        TEST(test_locate_of_a_known_version),
     };
     static postgres_fixture_t postgres;
     int failed = cmocka_run_group_tests_name("ingest, SQLite", tests, NULL, NULL);
