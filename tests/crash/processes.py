@@ -69,6 +69,17 @@ def answers(stack):
         return False
 
 
+def finds(stack, instance):
+    """Whether a query finds it."""
+    url = f"{stack.web}/studies/{instance.study}/series/{instance.series}/instances"
+    try:
+        with stack.session() as session:
+            answer = session.get(url, params={"SOPInstanceUID": instance.uid}, timeout=10, headers={"Accept": JSON})
+        return answer.status_code == 200 and len(answer.json()) == 1
+    except (requests.RequestException, ValueError):
+        return False
+
+
 def state(stack):
     """For the message of a failure: who is there, who is healthy, and the last words of each."""
     return {victim: (of_stack(stack, victim), victim in ADMINISTERED and stack.is_healthy(victim),

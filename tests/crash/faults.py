@@ -1,0 +1,37 @@
+"""The page of memory that faults.c reads: which call of a service fails, and what its clock says."""
+import errno
+import mmap
+import struct
+
+import preload
+
+ALLOCATE, WRITE, SYNC = 1, 2, 3
+ERRORS = {ALLOCATE: errno.ENOMEM, WRITE: errno.ENOSPC, SYNC: errno.EIO}
+FIELDS = struct.Struct("<IIIIQQQqQ")
+
+
+class Faults:
+    def __init__(self, stack, services):
+        path = preload.writable(stack, "faults")
+        path.write_bytes(bytes(4096))
+        with open(path, "r+b") as file:
+            self.page = mmap.mmap(file.fileno(), 4096)
+        preload.install(stack, services, {"LD_PRELOAD": preload.place(stack, "faults"), "FAULTS": path})
+
+    def _read(self):
+        return FIELDS.unpack_from(self.page)
+
+    def arm(self, kind, depth, number, size=0):
+        """Counts from now on; number 0 counts only. size: of allocations that count, 0 for all."""
+        offset = self._read()[7]
+        FIELDS.pack_into(self.page, 0, 0, kind, depth, ERRORS[kind], number, 0, 0, offset, size)
+        struct.pack_into("<I", self.page, 0, 1)
+
+    def disarm(self):
+        """Returns how many calls there were, and whether one failed."""
+        struct.pack_into("<I", self.page, 0, 0)
+        fields = self._read()
+        return fields[5], fields[6] > 0
+
+    def jump(self, seconds):
+        struct.pack_into("<q", self.page, FIELDS.size - 16, seconds * 1_000_000_000)

@@ -1,0 +1,106 @@
+"""Any allocation, write or sync of a service may fail: nothing acknowledged is lost, and it goes on.
+
+A scenario (one C-STORE, one STOW-RS request, both with retries, one query) is counted and then run again and again, each
+time with another call failing: all of them, or a sample that is spread over them.
+"""
+import itertools
+import os
+import random
+
+import faults
+import oracle
+import processes
+import pytest
+from dimse_client import IMPLICIT, Association
+from senders import StoreSender, StowSender, instances
+from stack import Stack, wait_until
+from test_kill import CT
+
+CALLS = os.environ.get("ZPACS_CRASH_CALLS", "4")  # of each kind; "all"
+SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
+PLACES = {"index": ("index", 0), "dicomweb": ("dicomweb", 0), "dimse": ("dimse", 0), "association": ("dimse", 2)}
+KINDS = {"memory": faults.ALLOCATE, "write": faults.WRITE, "sync": faults.SYNC}
+TRIES = 200
+
+
+def chosen(count, chance):
+    if CALLS == "all":
+        return range(1, count + 1)
+    return sorted(chance.sample(range(1, count + 1), min(count, int(CALLS))))
+
+
+class Scenario:
+    def __init__(self, stack):
+        self.stack = stack
+        self.folder = stack.folder / "ledger"
+        self.folder.mkdir()
+        self.source = instances(SEED, small_only=True)
+        self.senders = [kind(stack, SEED, self.folder / f"{kind.way}.ledger", 0, False) for kind in (StoreSender, StowSender)]
+
+    def run(self):
+        """Each sender sends until it hears of success."""
+        for sender in self.senders:
+            sender.chance = Never()
+            sent = waiting = list(itertools.islice(self.source, sender.batch))
+            for _ in range(TRIES):
+                waiting = sender.attempt(waiting)
+                if not waiting:
+                    break
+            assert not waiting, "it is not stored, however often it is sent"
+            sender.close()
+            for one in sent:
+                wait_until(lambda: processes.finds(self.stack, one), 20, lambda: f"acknowledged, but not found: {one.uid}")
+        processes.answers(self.stack)
+
+
+class Never:
+    """Gives nothing up."""
+
+    @staticmethod
+    def random():
+        return 1.0
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_call_failures(place):
+    service, depth = PLACES[place]
+    chance = random.Random(SEED)
+    with Stack() as stack:
+        fault = faults.Faults(stack, [service])
+        scenario = Scenario(stack)
+        scenario.run()  # what happens only once is behind it
+        done = {}
+        for name, kind in KINDS.items():
+            fault.arm(kind, depth, 0)
+            scenario.run()
+            count, _ = fault.disarm()
+            hits = 0
+            for number in chosen(count, chance):
+                fault.arm(kind, depth, number)
+                scenario.run()
+                hits += fault.disarm()[1]
+                stack.wait_healthy()
+            done[name] = (count, hits)
+        print(f"\n{place}: {', '.join(f'{name}: {hits} of {count} calls failed' for name, (count, hits) in done.items())}", end="")
+        assert done["memory"][1] and sum(hits for _, hits in done.values()) >= 2, f"nothing failed: {done}"
+        oracle.judge(stack, scenario.folder).demand_no_fault()
+
+
+def test_no_memory_for_a_provenance_is_no_broken_record():
+    """The index took it for one, and went on without the instance until the next rebuild."""
+    title = "UNUSUAL-TITLE-16"  # the index allocates this size for little else
+    source = instances(SEED, small_only=True)
+    with Stack() as stack:
+        fault = faults.Faults(stack, ["index"])
+        sender = StoreSender(stack, SEED, stack.folder / "cstore.ledger", 0, True)
+        sender.association = Association(stack.dicom_port, [(CT, [IMPLICIT])], calling=title)
+        for number in (0, 1):  # at the first instance other things have this size too
+            one = next(source)
+            fault.arm(faults.ALLOCATE, 0, number, len(title) + 1)
+            assert not sender.attempt([one])
+            wait_until(lambda: processes.finds(stack, one), 10, lambda: "acknowledged, but not found")
+        assert fault.disarm()[1], "no such allocation"
+        sender.close()
+        stack.wait_healthy()
+        oracle.judge(stack, stack.folder).demand_no_fault()
+        assert "record.unindexable" not in stack.log("index")
