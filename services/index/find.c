@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "index/answer.h"
 #include "index/match.h"
+#include "index/page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,49 +57,32 @@ static status_t shape_make(answer_shape_t *shape, const Index__Find *query,
 
 /* ---- the statement ----------------------------------------------------------------------------- */
 
-/* Newest studies first: index studies_newest gives this order, so a page costs its own rows and
- * a step of the index for each row before it. Below a named study the order is that of the
- * numbers that people know; across studies that of arrival. */
-static const char *order_of(level_t level, const condition_t *condition)
+/* All columns of a row, and behind them those of the order. */
+static status_t statement_make(const page_t *page, uint32_t limit, statement_t **out_statement)
 {
-    bool named = condition->names_study || condition->names_series;
-    switch (level) {
-    case LEVEL_STUDY:
-        return "s.study_date DESC, s.study_time DESC, s.study_instance_uid";
-    case LEVEL_SERIES:
-        return named ? "e.series_number, e.id" : "e.id";
-    default:
-        return named ? "e.series_number, e.id, i.instance_number, i.id" : "i.id";
-    }
-}
-
-static status_t statement_make(database_t *reader, const Index__Find *query, condition_t *condition,
-                               uint32_t limit, statement_t **out_statement)
-{
-    level_t level = (level_t)query->level;
     AUTO_BUFFER sql = {0};
-    int limit_number = 0, offset_number = 0;
     buffer_append_text(&sql,
                        "SELECT s.fragment, s.study_instance_uid, s.modalities, s.series_count,"
-                       " s.instance_count");
-    if (level >= LEVEL_SERIES)
-        buffer_append_text(&sql, ", e.fragment, e.series_instance_uid, e.instance_count");
-    if (level >= LEVEL_INSTANCE)
-        buffer_append_text(&sql, ", i.fragment, i.sop_instance_uid, i.sop_class_uid");
+                       " s.instance_count, ");
+    if (page->level >= LEVEL_SERIES)
+        buffer_append_text(&sql, "e.fragment, e.series_instance_uid, e.instance_count, ");
+    if (page->level >= LEVEL_INSTANCE)
+        buffer_append_text(&sql, "i.fragment, i.sop_instance_uid, i.sop_class_uid, ");
+    page_append_columns(page, &sql);
     buffer_append_text(&sql, " FROM studies s");
-    if (level >= LEVEL_SERIES)
+    if (page->level >= LEVEL_SERIES)
         buffer_append_text(&sql, " JOIN series e ON e.study = s.id");
-    if (level >= LEVEL_INSTANCE)
+    if (page->level >= LEVEL_INSTANCE)
         buffer_append_text(&sql, " JOIN instances i ON i.series = e.id");
-    buffer_append_text(&sql, " WHERE 1 = 1");
-    buffer_append(&sql, condition->sql.data, condition->sql.length);
-    TRY(condition_add_number(condition, limit + 1, &limit_number));
-    TRY(condition_add_number(condition, query->offset, &offset_number));
-    buffer_printf(&sql, " ORDER BY %s LIMIT $%d OFFSET $%d", order_of(level, condition),
-                  limit_number, offset_number);
-    TRY(database_prepare(reader, buffer_text(&sql), out_statement));
-    match_bind(condition, *out_statement);
+    page_append_where(page, &sql);
+    TRY(database_prepare(page->reader, buffer_text(&sql), out_statement));
+    page_bind(page, *out_statement, limit + 1);
     return STATUS_OK;
+}
+
+static int order_column(level_t level)
+{
+    return level == LEVEL_STUDY ? 5 : level == LEVEL_SERIES ? 8 : 11;
 }
 
 /* ---- the answer -------------------------------------------------------------------------------- */
@@ -137,8 +121,9 @@ static Index__Match *match_make(const answer_row_t *row, buffer_t *json)
     return match;
 }
 
-static status_t matches_collect(statement_t *find, level_t level, const answer_shape_t *shape,
-                                uint32_t limit, Index__Found *reply)
+/* place: that of the last match. */
+static status_t matches_collect(statement_t *find, const page_t *page, const answer_shape_t *shape,
+                                uint32_t limit, Index__Found *reply, place_t *place)
 {
     enum { FRAMING = 3 * 70 + 16 };
     AUTO_BUFFER json = {0};
@@ -148,7 +133,7 @@ static status_t matches_collect(statement_t *find, level_t level, const answer_s
         TRY(statement_step(find, &found));
         if (!found)
             return STATUS_OK;
-        answer_row_t row = row_read(find, level);
+        answer_row_t row = row_read(find, page->level);
         buffer_clear(&json);
         answer_append(&json, shape, &row);
         /* A single row of over a page would stop the caller for ever; members are limited to
@@ -160,7 +145,21 @@ static status_t matches_collect(statement_t *find, level_t level, const answer_s
         }
         size += json.length + FRAMING;
         reply->matches[reply->n_matches++] = match_make(&row, &json);
+        *place = page_place(page, find, order_column(page->level));
     }
+}
+
+static status_t page_answer(const page_t *page, const answer_shape_t *shape, uint32_t limit,
+                            Index__Found *reply)
+{
+    AUTO_STATEMENT *find = NULL;
+    place_t last;
+    TRY(statement_make(page, limit, &find));
+    TRY(matches_collect(find, page, shape, limit, reply, &last));
+    /* Most answers have one page: nobody will go on there. */
+    if (reply->n_matches && (reply->more || !page->is_first))
+        page_end(page, (uint32_t)reply->n_matches, &last);
+    return STATUS_OK;
 }
 
 static status_t find_with(database_t *reader, const Index__Find *query, condition_t *condition,
@@ -168,16 +167,18 @@ static status_t find_with(database_t *reader, const Index__Find *query, conditio
 {
     term_t terms[MATCH_TERMS_MAX];
     answer_shape_t shape;
-    AUTO_STATEMENT *find = NULL;
+    page_t page;
+    bool is_empty = false;
+    level_t level = (level_t)query->level;
     uint32_t limit = query->limit && query->limit < FIND_LIMIT_MAX ? query->limit : FIND_LIMIT_MAX;
     if (query->n_terms > MATCH_TERMS_MAX)
         return fail(STATUS_TOO_LARGE, "the query has more than %d keys", MATCH_TERMS_MAX);
     for (size_t i = 0; i < query->n_terms; i++)
         terms[i] = (term_t){query->terms[i]->tag, query->terms[i]->value};
-    TRY(match_terms(condition, (level_t)query->level, terms, query->n_terms, query->fuzzy));
+    TRY(match_terms(condition, level, terms, query->n_terms, query->fuzzy));
     TRY(shape_make(&shape, query, condition, reply));
-    TRY(statement_make(reader, query, condition, limit, &find));
-    return matches_collect(find, (level_t)query->level, &shape, limit, reply);
+    TRY(page_begin(&page, reader, level, condition, query->offset, &is_empty));
+    return is_empty ? STATUS_OK : page_answer(&page, &shape, limit, reply);
 }
 
 status_t find_run(database_t *reader, const Index__Find *query, Index__Found *reply)

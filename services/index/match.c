@@ -184,6 +184,7 @@ static status_t match_term(condition_t *condition, level_t level, const term_t *
     condition->names_study |= term->tag == 0x0020000D;
     condition->names_series |= term->tag == 0x0020000E;
     bool below = attribute->level > level;
+    condition->speaks_of[below ? level : attribute->level] = true;
     if (below)
         below_open(condition, level, attribute->level);
     TRY(match_value(condition, attribute, term->value, fuzzy));
@@ -227,6 +228,7 @@ status_t match_terms(condition_t *condition, level_t level, const term_t *terms,
                  attribute_find(terms[partner].tag)->column);
         TRY(match_instants(condition, columns[0], terms[i].value, columns[1],
                            terms[partner].value));
+        condition->speaks_of[date->level] = true;
         done[i] = done[partner] = true;
     }
     for (size_t i = 0; i < count; i++)

@@ -6,11 +6,11 @@
 #include "index/attributes.h"
 
 enum {
-    MATCH_TERMS_MAX = 64,        /* keys of one query */
-    MATCH_LIST_MAX = 256,        /* UIDs of one list */
-    MATCH_VALUE_MAX = 32 * 1024, /* bytes of one key's value */
-    MATCH_PATTERN_MAX = 256,     /* bytes of a value with wildcards */
-    MATCH_PARAMETERS_MAX = DATABASE_PARAMETERS_MAX - 8
+    MATCH_TERMS_MAX = 64,                              /* keys of one query */
+    MATCH_LIST_MAX = 256,                              /* UIDs of one list */
+    MATCH_VALUE_MAX = 32 * 1024,                       /* bytes of one key's value */
+    MATCH_PATTERN_MAX = 256,                           /* bytes of a value with wildcards */
+    MATCH_PARAMETERS_MAX = DATABASE_PARAMETERS_MAX - 8 /* the others are the page's */
 };
 
 typedef struct {
@@ -28,6 +28,7 @@ typedef struct {
     parameter_t parameters[MATCH_PARAMETERS_MAX];
     int parameter_count;
     bool names_study, names_series; /* a key limits the answer to named studies, series */
+    bool speaks_of[LEVEL_COUNT];    /* which of the aliases stand in the SQL */
 } condition_t;
 
 typedef struct {

@@ -1,5 +1,6 @@
 #include "index/index.h"
 
+#include "index/bookmark.h"
 #include "index/schema.h"
 #include "log/log.h"
 
@@ -60,6 +61,8 @@ status_t rebuild_follow(index_t *index)
     char rebuilding[8];
     TRY(schema_get(index->writer, "rebuilding", rebuilding, sizeof rebuilding));
     bool now = strcmp(rebuilding, "1") == 0;
+    if (now)
+        bookmarks_forget();
     if (now && !atomic_load(&index->rebuilding))
         atomic_store(&index->rebuilt_instances, 0);
     atomic_store(&index->rebuilding, now);
@@ -79,6 +82,7 @@ status_t rebuild_finish(index_t *index)
     if (!atomic_load(&index->rebuilding))
         return STATUS_OK;
     TRY(schema_set(index->writer, "rebuilding", ""));
+    bookmarks_forget(); /* also those of a query that ran while the rows went */
     atomic_store(&index->rebuilding, false);
     log_info("rebuild.done", LOG_NUMBER("records", atomic_load(&index->rebuilt_instances)));
     return STATUS_OK;

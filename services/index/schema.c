@@ -144,8 +144,13 @@ static const char version_3[] =
     " instances BIGINT NOT NULL);"
     "CREATE TABLE counters (name {TEXT} PRIMARY KEY, value BIGINT NOT NULL);";
 
+/* All of an order falls, so that what stands behind a row is one range of the index. */
+static const char version_4[] = "DROP INDEX studies_newest;"
+                                "CREATE INDEX studies_newest ON studies"
+                                " (study_date DESC, study_time DESC, study_instance_uid DESC);";
+
 const migration_t schema_migrations[] = {
-    {version_1, NULL}, {version_2, NULL}, {version_3, NULL}, {NULL, NULL}};
+    {version_1, NULL}, {version_2, NULL}, {version_3, NULL}, {version_4, NULL}, {NULL, NULL}};
 
 /* For wildcards at the beginning of a value; without the extension such a query reads all rows. */
 const char *const schema_optional[] = {

@@ -4,8 +4,9 @@
  *
  *   index_growth LOCATION INSTANCES...     a path or a postgresql:// URI; the sizes ascending
  *
- * Prints lines of tab-separated values: "fill" SIZE instances/s, and "ask" SIZE QUESTION p50_us
- * p99_us matches. A study has 2 series of 5 instances.
+ * Prints lines of tab-separated values: "fill" SIZE instances/s, "bytes" SIZE bytes of the database
+ * per instance, and "ask" SIZE QUESTION p50_us p99_us worst_us matches. A study has 2 series of 5
+ * instances.
  */
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -67,7 +68,7 @@ static void element_put(buffer_t *out, uint32_t tag, const char *vr, const char 
 
 /* All of a study follows from its number. */
 typedef struct {
-    char uid[40], patient_id[24], name[64], date[16], time[16], accession[24];
+    char uid[40], patient_id[24], name[64], birth_date[16], date[16], time[16], accession[24];
     const char *modality;
 } study_t;
 
@@ -78,6 +79,9 @@ static void study_make(uint64_t number, study_t *study)
     snprintf(study->patient_id, sizeof study->patient_id, "PID%07" PRIu64, number / 3);
     snprintf(study->name, sizeof study->name, "%s%" PRIu64 "^%s", family_names[mix % FAMILIES],
              mix / 64 % 1000, given_names[mix / 4096 % GIVEN]);
+    uint64_t born = number / 3 * UINT64_C(0x9E3779B97F4A7C15) >> 16;
+    snprintf(study->birth_date, sizeof study->birth_date, "%04d%02d%02d", 1930 + (int)(born % 80),
+             1 + (int)(born / 128 % 12), 1 + (int)(born / 2048 % 28));
     int64_t day = (int64_t)(mix / 65536 % DAYS);
     snprintf(study->date, sizeof study->date, "%04d%02d%02d", 2017 + (int)(day / 365),
              1 + (int)(day % 365 / 31), 1 + (int)(day % 28));
@@ -111,7 +115,7 @@ static void entry_make(uint64_t number, buffer_t *dataset, entry_t *entry)
     element_put(dataset, 0x0008103E, "LO", "axial 1 mm");
     element_put(dataset, 0x00100010, "PN", study.name);
     element_put(dataset, 0x00100020, "LO", study.patient_id);
-    element_put(dataset, 0x00100030, "DA", "19600101");
+    element_put(dataset, 0x00100030, "DA", study.birth_date);
     element_put(dataset, 0x00100040, "CS", "O");
     element_put(dataset, 0x0020000D, "UI", entry->study_instance_uid);
     element_put(dataset, 0x0020000E, "UI", entry->series_instance_uid);
@@ -171,31 +175,58 @@ static void fill(rows_t *rows, uint64_t from, uint64_t to)
 
 /* ---- asking ------------------------------------------------------------------------------------ */
 
+typedef enum {
+    PAGE_FIRST,
+    PAGE_MIDDLE, /* the same each time */
+    PAGE_ANY,    /* a jump */
+    PAGE_NEXT    /* one after the other */
+} page_kind_t;
+
 typedef struct {
     const char *name;
     level_t level;
+    page_kind_t page;
     uint32_t tags[2];
-    const char *values[2]; /* %s: of a study chosen by chance, see value_make() */
-    bool deep;             /* a page in the middle */
+    const char *values[2]; /* "@...": of a study chosen by chance, see value_make() */
 } question_t;
 
 static const question_t questions[] = {
-    {"newest 50 studies", LEVEL_STUDY, {0}, {NULL}, false},
-    {"a page of 50 in the middle", LEVEL_STUDY, {0}, {NULL}, true},
-    {"PatientID", LEVEL_STUDY, {0x00100020}, {"@id"}, false},
-    {"PatientName, begin", LEVEL_STUDY, {0x00100010}, {"@begin"}, false},
-    {"PatientName, within", LEVEL_STUDY, {0x00100010}, {"@within"}, false},
-    {"AccessionNumber", LEVEL_STUDY, {0x00080050}, {"@accession"}, false},
-    {"a day's CT", LEVEL_STUDY, {0x00080020, 0x00080061}, {"@date", "CT"}, false},
-    {"series of a study", LEVEL_SERIES, {0x0020000D}, {"@study"}, false},
+    {"newest 50 studies", LEVEL_STUDY, PAGE_FIRST, {0}, {NULL}},
+    {"studies, page after page", LEVEL_STUDY, PAGE_NEXT, {0}, {NULL}},
+    {"studies, the page in the middle", LEVEL_STUDY, PAGE_MIDDLE, {0}, {NULL}},
+    {"studies, a page anywhere", LEVEL_STUDY, PAGE_ANY, {0}, {NULL}},
+    {"series, page after page", LEVEL_SERIES, PAGE_NEXT, {0}, {NULL}},
+    {"instances, page after page", LEVEL_INSTANCE, PAGE_NEXT, {0}, {NULL}},
+    {"PatientID", LEVEL_STUDY, PAGE_FIRST, {0x00100020}, {"@id"}},
+    {"PatientName, begin", LEVEL_STUDY, PAGE_FIRST, {0x00100010}, {"@begin"}},
+    {"PatientName, within", LEVEL_STUDY, PAGE_FIRST, {0x00100010}, {"@within"}},
+    {"PatientBirthDate", LEVEL_STUDY, PAGE_FIRST, {0x00100030}, {"@born"}},
+    {"AccessionNumber", LEVEL_STUDY, PAGE_FIRST, {0x00080050}, {"@accession"}},
+    {"a day's CT", LEVEL_STUDY, PAGE_FIRST, {0x00080020, 0x00080061}, {"@date", "CT"}},
+    {"newest 50 with CT", LEVEL_STUDY, PAGE_FIRST, {0x00080061}, {"CT"}},
+    {"CT, page after page", LEVEL_STUDY, PAGE_NEXT, {0x00080061}, {"CT"}},
+    {"10 StudyInstanceUID", LEVEL_STUDY, PAGE_FIRST, {0x0020000D}, {"@ten"}},
+    {"series of a study", LEVEL_SERIES, PAGE_FIRST, {0x0020000D}, {"@study"}},
     {"instances of a series",
      LEVEL_INSTANCE,
+     PAGE_FIRST,
      {0x0020000D, 0x0020000E},
-     {"@study", "@series"},
-     false},
+     {"@study", "@series"}},
 };
+enum { PAGE_ROWS = 50, LISTED = 10, VALUE_SIZE = 512 };
 
-static void value_make(const char *form, const study_t *study, char *out, size_t size)
+static void list_make(uint64_t studies, char *out, size_t size)
+{
+    study_t study;
+    for (size_t i = 0, length = 0; i < LISTED; i++) {
+        study_make(next(studies), &study);
+        snprintf(out + length, size - length, "%s%s", i ? "," : "", study.uid);
+        length = strlen(out);
+    }
+}
+
+static void value_make(const char *form, const study_t *study, uint64_t studies, char *out,
+                       size_t size)
 {
     char name[64];
     snprintf(name, sizeof name, "%s", study->name);
@@ -206,6 +237,10 @@ static void value_make(const char *form, const study_t *study, char *out, size_t
         snprintf(out, size, "%s*", name);
     else if (strcmp(form, "@within") == 0)
         snprintf(out, size, "*%s*", name + 2);
+    else if (strcmp(form, "@born") == 0)
+        snprintf(out, size, "%s", study->birth_date);
+    else if (strcmp(form, "@ten") == 0)
+        list_make(studies, out, size);
     else if (strcmp(form, "@accession") == 0)
         snprintf(out, size, "%s", study->accession);
     else if (strcmp(form, "@date") == 0)
@@ -218,11 +253,26 @@ static void value_make(const char *form, const study_t *study, char *out, size_t
         snprintf(out, size, "%s", form);
 }
 
+/* next_page: where the last page of this question ended, 0 behind the last. */
+static uint32_t offset_of(const question_t *question, uint64_t studies, uint32_t next_page)
+{
+    switch (question->page) {
+    case PAGE_MIDDLE:
+        return (uint32_t)(studies / 2);
+    case PAGE_ANY:
+        return (uint32_t)next(studies);
+    case PAGE_NEXT:
+        return next_page;
+    default:
+        return 0;
+    }
+}
+
 static int64_t ask(database_t *reader, const question_t *question, uint64_t studies,
-                   size_t *out_matches)
+                   uint32_t *next_page, size_t *out_matches)
 {
     study_t study;
-    char values[2][96];
+    char values[2][VALUE_SIZE];
     Index__Scope scope = INDEX__SCOPE__INIT;
     Index__Find query = INDEX__FIND__INIT;
     Index__Term terms[2], *pointers[2];
@@ -232,11 +282,12 @@ static int64_t ask(database_t *reader, const question_t *question, uint64_t stud
     scope.kind = INDEX__SCOPE__KIND__ALL;
     query.scope = &scope;
     query.level = (Index__Level)question->level;
-    query.limit = 50;
-    query.offset = question->deep ? (uint32_t)(studies / 2) : 0;
+    query.limit = PAGE_ROWS;
+    query.offset = offset_of(question, studies, *next_page);
     query.terms = pointers;
     for (; query.n_terms < 2 && question->tags[query.n_terms]; query.n_terms++) {
-        value_make(question->values[query.n_terms], &study, values[query.n_terms], sizeof *values);
+        value_make(question->values[query.n_terms], &study, studies, values[query.n_terms],
+                   sizeof *values);
         index__term__init(&terms[query.n_terms]);
         terms[query.n_terms].tag = question->tags[query.n_terms];
         terms[query.n_terms].value = values[query.n_terms];
@@ -246,6 +297,7 @@ static int64_t ask(database_t *reader, const question_t *question, uint64_t stud
     MUST(find_run(reader, &query, reply));
     int64_t took_us = clock_wall_us() - begin_us;
     *out_matches += reply->n_matches;
+    *next_page = reply->more ? query.offset + (uint32_t)reply->n_matches : 0;
     index__found__free_unpacked(reply, NULL);
     return took_us;
 }
@@ -261,14 +313,52 @@ static void ask_all(database_t *reader, uint64_t size)
     static int64_t took[ASKED];
     for (size_t k = 0; k < sizeof questions / sizeof *questions; k++) {
         size_t matches = 0, asked = 0;
+        uint32_t next_page = 0;
         int64_t end_ms = clock_monotonic_ms() + 20000;
         while (asked < ASKED && (asked < 20 || clock_monotonic_ms() < end_ms))
-            took[asked++] = ask(reader, &questions[k], size / STUDY_INSTANCES, &matches);
+            took[asked++] =
+                ask(reader, &questions[k], size / STUDY_INSTANCES, &next_page, &matches);
         qsort(took, asked, sizeof *took, compare);
-        printf("ask\t%" PRIu64 "\t%s\t%" PRId64 "\t%" PRId64 "\t%.1f\n", size, questions[k].name,
-               took[asked / 2], took[asked * 99 / 100], (double)matches / (double)asked);
+        printf("ask\t%" PRIu64 "\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%.1f\n", size,
+               questions[k].name, took[asked / 2], took[asked * 99 / 100], took[asked - 1],
+               (double)matches / (double)asked);
         fflush(stdout);
     }
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static bool is_server(const char *location)
+{
+    return strstr(location, "://") != NULL;
+}
+
+static int64_t bytes_of(database_t *database, const char *location)
+{
+    AUTO_STATEMENT *find = NULL;
+    bool row = false;
+    MUST(database_prepare(database,
+                          is_server(location) ? "SELECT pg_database_size(current_database())"
+                                              : "SELECT page_count * page_size FROM"
+                                                " pragma_page_count(), pragma_page_size()",
+                          &find));
+    MUST(statement_step(find, &row));
+    return statement_int64(find, 0);
+}
+
+static void fill_and_ask(const char *location, rows_t *rows, uint64_t from, uint64_t to,
+                         int64_t empty_bytes)
+{
+    database_t *reader = NULL;
+    fill(rows, from, to);
+    /* What a server's own clock would have it do; a connection that is new sees the figures. */
+    if (is_server(location))
+        MUST(database_execute(rows->database, "VACUUM ANALYZE"));
+    MUST(database_open(location, true, &reader));
+    printf("bytes\t%" PRIu64 "\t%.0f\n", to,
+           (double)(bytes_of(reader, location) - empty_bytes) / (double)to);
+    ask_all(reader, to);
+    database_close(&reader);
 }
 
 int main(int argc, char **argv)
@@ -278,22 +368,16 @@ int main(int argc, char **argv)
         return 2;
     }
     static rows_t rows;
-    database_t *reader = NULL;
     bool all = true;
     MUST(database_open(argv[1], false, &rows.database));
+    int64_t empty_bytes = bytes_of(rows.database, argv[1]);
     MUST(database_migrate(rows.database, schema_migrations));
     MUST(database_migrate_optional(rows.database, schema_optional, &all));
     uint64_t filled = 0;
     for (int i = 2; i < argc; i++) {
         uint64_t size = strtoull(argv[i], NULL, 10);
-        fill(&rows, filled, size);
+        fill_and_ask(argv[1], &rows, filled, size, empty_bytes);
         filled = size;
-        /* A connection that is new sees what ANALYZE of a server, run by its own clock, left. */
-        if (strstr(argv[1], "://"))
-            MUST(database_execute(rows.database, "VACUUM ANALYZE"));
-        MUST(database_open(argv[1], true, &reader));
-        ask_all(reader, size);
-        database_close(&reader);
     }
     rows_destroy(&rows);
     database_close(&rows.database);

@@ -1,0 +1,89 @@
+#include "index/bookmark.h"
+
+#include <pthread.h>
+#include <string.h>
+
+typedef struct {
+    query_digest_t query;
+    bookmark_t bookmark;
+} entry_t;
+
+/* What is looked through at each question lies together: a few thousand numbers are read in a
+ * microsecond or two. */
+static struct {
+    pthread_mutex_t mutex;
+    uint64_t beginnings[BOOKMARKS_MAX]; /* of the digests */
+    int64_t noted_ms[BOOKMARKS_MAX];    /* 0: there is none */
+    entry_t entries[BOOKMARKS_MAX];
+} table = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static uint64_t beginning_of(const query_digest_t *query)
+{
+    uint64_t beginning;
+    memcpy(&beginning, query->bytes, sizeof beginning);
+    return beginning;
+}
+
+static bool is_live(size_t i, int64_t now_ms)
+{
+    return table.noted_ms[i] && now_ms - table.noted_ms[i] < BOOKMARK_LIFETIME_MS;
+}
+
+/* The entry with the greatest offset up to this one, or BOOKMARKS_MAX. */
+static size_t find(const query_digest_t *query, uint32_t offset, int64_t now_ms)
+{
+    size_t best = BOOKMARKS_MAX;
+    uint64_t beginning = beginning_of(query);
+    for (size_t i = 0; i < BOOKMARKS_MAX; i++) {
+        const entry_t *entry = &table.entries[i];
+        if (table.beginnings[i] != beginning || !is_live(i, now_ms) ||
+            entry->bookmark.offset > offset ||
+            memcmp(entry->query.bytes, query->bytes, sizeof query->bytes) != 0)
+            continue;
+        if (best == BOOKMARKS_MAX || entry->bookmark.offset > table.entries[best].bookmark.offset)
+            best = i;
+    }
+    return best;
+}
+
+static size_t oldest(void)
+{
+    size_t oldest = 0;
+    for (size_t i = 1; i < BOOKMARKS_MAX; i++)
+        if (table.noted_ms[i] < table.noted_ms[oldest])
+            oldest = i;
+    return oldest;
+}
+
+bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t now_ms,
+                   bookmark_t *out_bookmark)
+{
+    pthread_mutex_lock(&table.mutex);
+    size_t found = find(query, offset, now_ms);
+    if (found < BOOKMARKS_MAX)
+        *out_bookmark = table.entries[found].bookmark;
+    pthread_mutex_unlock(&table.mutex);
+    return found < BOOKMARKS_MAX;
+}
+
+void bookmark_note(const query_digest_t *query, const bookmark_t *bookmark, int64_t now_ms)
+{
+    pthread_mutex_lock(&table.mutex);
+    size_t at = find(query, bookmark->offset, now_ms);
+    bool is_there = at < BOOKMARKS_MAX && table.entries[at].bookmark.offset == bookmark->offset;
+    if (!is_there)
+        at = oldest();
+    if (!is_there || table.entries[at].bookmark.begun_ms <= bookmark->begun_ms) {
+        table.entries[at] = (entry_t){*query, *bookmark};
+        table.beginnings[at] = beginning_of(query);
+        table.noted_ms[at] = now_ms;
+    }
+    pthread_mutex_unlock(&table.mutex);
+}
+
+void bookmarks_forget(void)
+{
+    pthread_mutex_lock(&table.mutex);
+    memset(table.noted_ms, 0, sizeof table.noted_ms);
+    pthread_mutex_unlock(&table.mutex);
+}
