@@ -127,6 +127,14 @@ redirect_stderr=true
 TEXT
 }
 
+# With replicas of the index, callers get the list of all; the index of this stack binds the first.
+index_addresses() {
+    local name
+    for name in ZPACS_INDEX_ENDPOINT ZPACS_INDEX_CHANGES_ENDPOINT; do
+        [ -z "${!name-}" ] || printf ',%s="%s"' "$name" "${!name%%,*}"
+    done
+}
+
 render_supervisor() {
     local bin=$PROGRAMS/build/release/bin name config priority=10
     {
@@ -155,7 +163,9 @@ TEXT
         for name in "${SERVICES[@]}"; do
             config=$PROGRAMS/services/$name/$name.yaml
             render_program "$name" "$priority" "$bin/zpacs-$name$([ ! -f "$config" ] || echo " --config $config")"
-            printf 'environment=ZPACS_ADMIN="127.0.0.1:%s"\n' "${ADMIN[$name]}"
+            printf 'environment=ZPACS_ADMIN="127.0.0.1:%s"' "${ADMIN[$name]}"
+            [ "$name" != index ] || index_addresses
+            printf '\n'
             priority=$((priority + 10))
         done
         render_program nginx 90 "$PROGRAMS/scripts/run-nginx $RUN"
@@ -214,6 +224,10 @@ stack_start() {
         ZPACS_DICOMWEB_ADDRESS="127.0.0.1:$PORT_DICOMWEB" ZPACS_STOW_ADDRESS="127.0.0.1:$PORT_STOW" \
         ZPACS_GATE_SECRET_FILE="$RUN/gate" \
         ${ZPACS_LOG_LEVEL:+ZPACS_LOG_LEVEL="$ZPACS_LOG_LEVEL"} \
+        ${ZPACS_INDEX_DATABASE:+ZPACS_INDEX_DATABASE="$ZPACS_INDEX_DATABASE"} \
+        ${ZPACS_INDEX_REPLICA:+ZPACS_INDEX_REPLICA="$ZPACS_INDEX_REPLICA"} \
+        ${ZPACS_INDEX_ENDPOINT:+ZPACS_INDEX_ENDPOINT="$ZPACS_INDEX_ENDPOINT"} \
+        ${ZPACS_INDEX_CHANGES_ENDPOINT:+ZPACS_INDEX_CHANGES_ENDPOINT="$ZPACS_INDEX_CHANGES_ENDPOINT"} \
         ${ZPACS_SPACE_LOW:+ZPACS_SPACE_LOW="$ZPACS_SPACE_LOW"} \
         ${ZPACS_SPACE_HIGH:+ZPACS_SPACE_HIGH="$ZPACS_SPACE_HIGH"} \
         setsid "${user[@]}" bash -c 'exec "$@" </dev/null > >(exec tee -p "$0" >/dev/null 2>&1 3<&-) 2>&1' "$LOGS/supervisord.out" \

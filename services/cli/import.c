@@ -29,6 +29,21 @@ static void count_outcomes(import_t *import, const Index__PackIndexed *reply)
     }
 }
 
+/* BUSY: another replica of the index has the pack, for two seconds at most if it has died. */
+static status_t tell(const import_t *import, const ulid_t *pack, uint64_t durable,
+                     Index__PackIndexed **out_reply)
+{
+    enum { BUSY_TRIES = 25, BUSY_RETRY_US = 200 * 1000 };
+    status_t status = STATUS_BUSY;
+    for (int i = 0; i < BUSY_TRIES && status == STATUS_BUSY; i++) {
+        if (i > 0)
+            usleep(BUSY_RETRY_US);
+        status = index_client_pack_appended(import->index, pack->text, durable,
+                                            import->announced_offset, INDEX_TIMEOUT_MS, out_reply);
+    }
+    return status;
+}
+
 /* Has the index take in what is durable and waits for it. */
 static status_t announce(import_t *import)
 {
@@ -39,8 +54,7 @@ static status_t announce(import_t *import)
     uint64_t committed = import->announced_offset;
     while (committed < durable) {
         Index__PackIndexed *reply = NULL;
-        TRY(index_client_pack_appended(import->index, pack.text, durable, import->announced_offset,
-                                       INDEX_TIMEOUT_MS, &reply));
+        TRY(tell(import, &pack, durable, &reply));
         bool moved = reply->committed_offset > committed;
         committed = reply->committed_offset;
         count_outcomes(import, reply);

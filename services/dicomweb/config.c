@@ -12,6 +12,8 @@ const config_field_t dicomweb_config_fields[] = {
     CONFIG_TEXT(T, stow_address, "127.0.0.1:30082", "ZPACS_STOW_ADDRESS", "STOW-RS"),
     CONFIG_TEXT(T, gate_secret_file, "", "ZPACS_GATE_SECRET_FILE", "what X-Zpacs-Gate must hold"),
     CONFIG_TEXT(T, index_endpoint, "", "ZPACS_INDEX_ENDPOINT", "the index; ipc in the data folder"),
+    CONFIG_TEXT(T, index_changes_endpoint, "", "ZPACS_INDEX_CHANGES_ENDPOINT",
+                "doorbell of its changes; ipc in the data folder, none if index_endpoint is set"),
     CONFIG_NUMBER(T, index_connections, "32", 1, 1024, "ZPACS_INDEX_CONNECTIONS",
                   "connections to the index"),
     CONFIG_NUMBER(T, threads, "64", 1, 1024, "ZPACS_DICOMWEB_THREADS", "connections of address"),

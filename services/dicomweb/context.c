@@ -1,5 +1,6 @@
 /* What the handlers share: opened at start, closed at stop. */
 #include "dicomweb/dicomweb.h"
+#include "dicomweb/doorbell.h"
 
 #include "base/memory.h"
 #include "crypto/crypto.h"
@@ -108,7 +109,8 @@ static status_t open_parts(dicomweb_t *dicomweb)
     if (config->gate_secret_file[0])
         TRY(read_gate_secret(config->gate_secret_file, &dicomweb->gate_secret));
     TRY(pack_store_open(dicomweb->data_folder, &dicomweb->store));
-    return dicomweb_packs_open(dicomweb);
+    TRY(dicomweb_packs_open(dicomweb));
+    return doorbell_start(dicomweb, &dicomweb->doorbell);
 }
 
 status_t dicomweb_open(const dicomweb_config_t *config, dicomweb_t **out_dicomweb)
@@ -138,6 +140,7 @@ void dicomweb_close(dicomweb_t **dicomweb)
     if (!*dicomweb)
         return;
     dicomweb_t *it = *dicomweb;
+    doorbell_stop(&it->doorbell);
     if (it->packs.pool)
         dicomweb_packs_close(it);
     pack_space_close(&it->packs.space);

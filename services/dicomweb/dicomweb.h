@@ -16,11 +16,12 @@
  * context.c fills it at start and clears it at stop.
  */
 typedef struct {
-    service_config_t service; /* first: SERVICE_CONFIG_FIELDS */
-    char *address;            /* of everything but STOW */
-    char *stow_address;       /* of STOW-RS alone: uploads must not starve readers of threads */
-    char *gate_secret_file;   /* "" for none; else only who knows its content is served */
-    char *index_endpoint;     /* "" means ipc://<data>/run/index.sock */
+    service_config_t service;     /* first: SERVICE_CONFIG_FIELDS */
+    char *address;                /* of everything but STOW */
+    char *stow_address;           /* of STOW-RS alone: uploads must not starve readers of threads */
+    char *gate_secret_file;       /* "" for none; else only who knows its content is served */
+    char *index_endpoint;         /* "" means ipc://<data>/run/index.sock */
+    char *index_changes_endpoint; /* "": beside that, or none if index_endpoint is set */
     int64_t index_connections;
     int64_t threads, stow_threads;
     int64_t stow_max_bytes;  /* of one STOW-RS request */
@@ -44,6 +45,7 @@ typedef struct {
         pack_space_t *space; /* safe for many threads */
     } packs;
     index_pool_t *index;              /* by dicomweb_index_take() */
+    struct doorbell *doorbell;        /* doorbell.h; NULL: none */
     struct location_cache *locations; /* location.h */
     struct metadata_cache *metadata;  /* metadata_cache.h */
     struct frame_cache *frames;       /* frame_cache.h */

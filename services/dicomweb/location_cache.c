@@ -13,12 +13,13 @@
  */
 typedef struct {
     location_t location;
-    int64_t until_ms; /* on clock_monotonic_ms(); 0: empty */
+    int64_t put_ms; /* on clock_monotonic_ms(); 0: empty */
 } slot_t;
 
 struct location_cache {
     pthread_mutex_t lock;
-    uint64_t generation; /* counts the clears: an answer from before one is not put in */
+    uint64_t generation; /* counts what was dropped: an answer from before is not put in */
+    int64_t trusted_until_ms;
     slot_t slots[LOCATION_CACHE_SLOTS];
 };
 
@@ -43,7 +44,14 @@ void location_cache_clear(location_cache_t *cache)
     pthread_mutex_lock(&cache->lock);
     cache->generation++;
     for (size_t i = 0; i < LOCATION_CACHE_SLOTS; i++)
-        cache->slots[i].until_ms = 0;
+        cache->slots[i].put_ms = 0;
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void location_cache_trust(location_cache_t *cache, int64_t until_ms)
+{
+    pthread_mutex_lock(&cache->lock);
+    cache->trusted_until_ms = until_ms;
     pthread_mutex_unlock(&cache->lock);
 }
 
@@ -54,6 +62,37 @@ static size_t slot_of(const char *uid)
     for (; *uid; uid++)
         hash = (hash ^ (uint8_t)*uid) * UINT64_C(1099511628211);
     return (size_t)(hash >> 32) % LOCATION_CACHE_SLOTS;
+}
+
+void location_cache_forget_instance(location_cache_t *cache, const char *instance)
+{
+    slot_t *slot = &cache->slots[slot_of(instance)];
+    pthread_mutex_lock(&cache->lock);
+    cache->generation++;
+    if (strcmp(slot->location.instance, instance) == 0)
+        slot->put_ms = 0;
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void location_cache_forget_below(location_cache_t *cache, const char *study, const char *series)
+{
+    pthread_mutex_lock(&cache->lock);
+    cache->generation++;
+    for (size_t i = 0; i < LOCATION_CACHE_SLOTS; i++) {
+        slot_t *slot = &cache->slots[i];
+        if (slot->put_ms && strcmp(slot->location.study, study) == 0 &&
+            (!*series || strcmp(slot->location.series, series) == 0))
+            slot->put_ms = 0;
+    }
+    pthread_mutex_unlock(&cache->lock);
+}
+
+static bool is_fresh(const location_cache_t *cache, const slot_t *slot)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    bool is_trusted = now_ms < cache->trusted_until_ms;
+    return slot->put_ms &&
+           now_ms < slot->put_ms + (is_trusted ? LOCATION_CACHE_TRUSTED_MS : LOCATION_CACHE_MS);
 }
 
 static bool is_target(const location_t *location, const target_t *target)
@@ -69,7 +108,7 @@ status_t locate_instance_cached(dicomweb_t *dicomweb, const target_t *target,
     location_cache_t *cache = dicomweb->locations;
     slot_t *slot = &cache->slots[slot_of(target->instance)];
     pthread_mutex_lock(&cache->lock);
-    bool found = slot->until_ms > clock_monotonic_ms() && is_target(&slot->location, target);
+    bool found = is_fresh(cache, slot) && is_target(&slot->location, target);
     if (found)
         *out_location = slot->location;
     uint64_t generation = cache->generation;
@@ -81,7 +120,7 @@ status_t locate_instance_cached(dicomweb_t *dicomweb, const target_t *target,
     pthread_mutex_lock(&cache->lock);
     if (generation == cache->generation) {
         slot->location = *out_location;
-        slot->until_ms = clock_monotonic_ms() + LOCATION_CACHE_MS;
+        slot->put_ms = clock_monotonic_ms();
     }
     pthread_mutex_unlock(&cache->lock);
     return STATUS_OK;

@@ -246,6 +246,18 @@ metadata_entry_t *metadata_cache_look_up(metadata_cache_t *cache, const char *st
     return entry;
 }
 
+void metadata_cache_forget(metadata_cache_t *cache, const char *study, const char *series)
+{
+    pthread_mutex_lock(&cache->lock);
+    for (size_t i = 0; i < METADATA_CACHE_SLOTS; i++) {
+        const metadata_entry_t *entry = cache->slots[i];
+        if (entry && !entry->is_building && strcmp(entry->study, study) == 0 &&
+            (!*series || strcmp(entry->series, series) == 0))
+            unlist(cache, i);
+    }
+    pthread_mutex_unlock(&cache->lock);
+}
+
 const buffer_t *metadata_cache_gzip(metadata_cache_t *cache, metadata_entry_t *entry)
 {
     pthread_mutex_lock(&cache->lock);

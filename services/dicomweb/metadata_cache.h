@@ -54,6 +54,9 @@ metadata_entry_t *metadata_cache_look_up(metadata_cache_t *cache, const char *st
 status_t metadata_cache_get(dicomweb_t *dicomweb, const location_t *locations, size_t count,
                             uint64_t version, const char *base, metadata_entry_t **out_entry);
 
+/* Something of the study (series "") or of the series was deleted: none of it stays in memory. */
+void metadata_cache_forget(metadata_cache_t *cache, const char *study, const char *series);
+
 /* Says which records, in which order, metadata was made of: the same anywhere and at any time. */
 void metadata_fingerprint(const location_t *locations, size_t count,
                           uint8_t out_fingerprint[SHA256_SIZE]);

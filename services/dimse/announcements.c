@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RETRY_MS = 1000 };
+enum {
+    RETRY_MS = 1000,
+    BUSY_RETRY_MS = 200 /* another replica has the pack, for two seconds at most if it has died */
+};
 
 typedef struct {
     ulid_t pack;
@@ -57,6 +60,8 @@ void announcements_put(announcements_t *announcements, const ulid_t *pack, uint6
 
 static void note_outcome(announcements_t *announcements, status_t status)
 {
+    if (status == STATUS_BUSY) /* somebody is there, and will take it */
+        return;
     bool fails = status != STATUS_OK;
     if (fails && !announcements->is_failing)
         log_warning("index.not_told", LOG_TEXT("status", status_name(status)),
@@ -79,7 +84,8 @@ static void take_reply(announcements_t *announcements, uint64_t request_id, stat
                       LOG_TEXT("status", status_name(status)), LOG_TEXT("detail", fail_detail()));
             *row = announcements->rows[--announcements->count]; /* asking again changes nothing */
         } else if (status != STATUS_OK) {
-            row->not_before_ms = clock_monotonic_ms() + RETRY_MS;
+            row->not_before_ms =
+                clock_monotonic_ms() + (status == STATUS_BUSY ? BUSY_RETRY_MS : RETRY_MS);
         } else if (row->newest == row->told) {
             *row = announcements->rows[--announcements->count];
         }

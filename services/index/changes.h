@@ -24,6 +24,10 @@ status_t changes_number(rows_t *rows);
  * study.complete for studies that nothing was added to for stable_us. */
 status_t changes_tend(rows_t *rows, int64_t stable_us);
 
+/* feed.c: the epoch, and the newest number that is committed. */
+enum { CHANGES_EPOCH_SIZE = 64 };
+status_t changes_last(database_t *database, char out_epoch[CHANGES_EPOCH_SIZE], uint64_t *out_last);
+
 /* feed.c: answers from a read-only connection. */
 status_t changes_list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply);
 

@@ -4,6 +4,9 @@ const config_field_t index_config_fields[] = {
     SERVICE_CONFIG_FIELDS(index_config_t, "127.0.0.1:30091"),
     CONFIG_TEXT(index_config_t, index_endpoint, "", "ZPACS_INDEX_ENDPOINT",
                 "address to bind; default ipc://<data>/run/index.sock"),
+    CONFIG_TEXT(index_config_t, index_changes_endpoint, "", "ZPACS_INDEX_CHANGES_ENDPOINT",
+                "address to bind for the doorbell of changes; default"
+                " ipc://<data>/run/index-changes.sock, or none if index_endpoint is set"),
     CONFIG_TEXT(index_config_t, index_database, "", "ZPACS_INDEX_DATABASE",
                 "postgresql://... ; default a SQLite file, <data>/index/index.db"),
     CONFIG_TEXT(index_config_t, replica, "", "ZPACS_INDEX_REPLICA",

@@ -23,6 +23,12 @@ static status_t last_read(database_t *reader, uint64_t *out_last)
     return STATUS_OK;
 }
 
+status_t changes_last(database_t *database, char out_epoch[CHANGES_EPOCH_SIZE], uint64_t *out_last)
+{
+    TRY(schema_get(database, "epoch", out_epoch, CHANGES_EPOCH_SIZE));
+    return last_read(database, out_last);
+}
+
 static Index__Change *change_make(statement_t *find)
 {
     Index__Change *change = memory_allocate(sizeof *change);
@@ -60,12 +66,11 @@ static status_t page_read(database_t *reader, uint64_t since, uint32_t limit,
 /* Everything in one snapshot: the epoch belongs to the numbers. */
 static status_t list(database_t *reader, const Index__Changes *query, Index__ChangeList *reply)
 {
-    char epoch[64];
+    char epoch[CHANGES_EPOCH_SIZE];
     uint32_t limit =
         query->limit && query->limit < CHANGES_LIMIT_MAX ? query->limit : CHANGES_LIMIT_MAX;
-    TRY(schema_get(reader, "epoch", epoch, sizeof epoch));
+    TRY(changes_last(reader, epoch, &reply->last));
     reply->epoch = memory_copy_text(epoch);
-    TRY(last_read(reader, &reply->last));
     uint64_t since = strcmp(query->epoch, epoch) == 0 ? query->since : 0;
     return page_read(reader, since < INT64_MAX ? since : INT64_MAX, limit, reply);
 }

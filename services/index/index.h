@@ -33,6 +33,7 @@ typedef struct index {
     int lock_fd;    /* one index per folder */
     pack_store_t *store;
     wire_server_t *server;
+    _Atomic(wire_publisher_t *) doorbell; /* NULL: none, or not yet: the replay runs before it */
 
     pthread_mutex_t writing;
     database_t *writer;
@@ -59,6 +60,11 @@ void index_unlock(index_t *index);
 void index_taken_over(void *index, const ulid_t *pack, uint64_t durable); /* for pack_pool_* */
 void index_yield(index_t *index); /* in a replay: lets waiting messages in between */
 void index_pause(index_t *index); /* with the writer unlocked */
+
+/* doorbell.c: tells whoever listens how far the change feed has got, if this replica numbers it: call
+ * it behind a transaction that numbered changes, and about every second. */
+status_t index_doorbell_start(index_t *index, const char *keys_folder);
+void index_changed(index_t *index);
 
 /* ingest.c: reads a pack from its committed offset up to limit.
  * Fails: BUSY (another replica reads it now, or is in the way). */

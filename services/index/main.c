@@ -31,7 +31,9 @@ static status_t index_start(void *config, void **out_state)
                                      .lane_close = index_lane_close,
                                      .lane_idle = index_lane_idle,
                                      .context = index};
-    status_t status = wire_server_start(&options, &index->server);
+    status_t status = index_doorbell_start(index, keys);
+    if (status == STATUS_OK)
+        status = wire_server_start(&options, &index->server);
     if (status != STATUS_OK) {
         index_close(&index);
         return status;

@@ -223,7 +223,9 @@ static status_t idle_work(index_t *index, int64_t now_ms)
     TRY(status);
     if (atomic_load(&index->rebuilding))
         TRY(rebuild_finish(index));
-    return changes_tend(&index->rows, index->config->stable_seconds * 1000000);
+    TRY(changes_tend(&index->rows, index->config->stable_seconds * 1000000));
+    index_changed(index);
+    return STATUS_OK;
 }
 
 void index_lane_idle(void *context, int lane, void *state)

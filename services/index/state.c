@@ -214,6 +214,8 @@ void index_close(index_t **closed)
     atomic_store(&index->stopping, true);
     if (index->replay)
         pthread_join(index->replay, NULL);
+    wire_publisher_t *doorbell = atomic_exchange(&index->doorbell, NULL);
+    wire_publisher_close(&doorbell);
     if (index->pool)
         pack_pool_close(&index->pool);
     if (index->writer) {
