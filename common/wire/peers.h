@@ -63,8 +63,10 @@ void peers_follow(peers_t *peers);
  * The one that the next request goes to, or NULL: nobody is there. Without a key they take turns;
  * with one everybody chooses the same (rendezvous hashing: the highest score wins, so a replica
  * that comes or goes moves its own keys only), and waits a moment for one that is just connecting.
+ *
+ * but  NULL, or the one that is taken only if there is no other; compared, never looked into
  */
-peer_t *peers_pick(peers_t *peers, uint64_t key);
+peer_t *peers_pick(peers_t *peers, uint64_t key, const peer_t *but);
 
 bool peer_can_send(const peer_t *peer);
 

@@ -103,7 +103,7 @@ void wire_client_close(wire_client_t **client);
 
 /*
  * Sends a request and waits for its reply. If the connection breaks meanwhile it is sent once more,
- * to another replica if there is one.
+ * to another replica if there is one; so it is, if there is one, when the reply is UNAVAILABLE.
  *
  * out_reply  unpacked; the caller frees it with protobuf_c_message_free_unpacked(reply, NULL)
  * Fails: EXPIRED (no reply in time), UNAVAILABLE (nobody there for WIRE_CONNECT_MS), and what the server said.

@@ -159,6 +159,30 @@ def test_a_replica_is_killed_while_images_arrive(replicas, victim):
         check_everything_is_there(stack, sender)
 
 
+def test_a_replica_is_restarted_in_peace(replicas):
+    """As an operator does it, one after the other: no question fails."""
+    stack = replicas.stack
+    senders, asker = [StoreSender(stack), StowSender(stack)], Asker(stack)
+    for thread in [asker, *senders]:
+        thread.start()
+    asker.wait_for_more(20)
+    replicas.stop_second()
+    asker.wait_for_more(20)
+    replicas.start_second()
+    replicas.wait_for_both()
+    asker.wait_for_more(20)
+    os.kill(stack.pid("index"), signal.SIGTERM)
+    asker.wait_for_more(50)
+    asker.stopping = True
+    asker.join(30)
+    assert not asker.failures
+    replicas.wait_for_both()
+    for sender in senders:
+        sender.join(SECONDS)
+        assert len(sender.ledger) == INSTANCES and sender.breaks == 0
+        check_everything_is_there(stack, sender)
+
+
 def test_both_answer(replicas):
     asker = Asker(replicas.stack)
     before = {name: replicas.page(name)["zpacs_index_find_seconds_count"] for name in HOSTS}

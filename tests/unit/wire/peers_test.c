@@ -29,6 +29,7 @@ enum { REPLICAS = 3, KEYS = 64 };
 typedef struct {
     uint64_t number;
     atomic_int handled;
+    atomic_bool is_sick;
     char *endpoint;
     wire_server_t *server;
     pid_t pid; /* of one that runs in a process of its own, to be killed */
@@ -52,6 +53,8 @@ static status_t handle(void *state, const wire_call_t *call, const ProtobufCMess
     replica->handled++;
     if (asked->outcomes_from)
         usleep((useconds_t)asked->outcomes_from);
+    if (replica->is_sick)
+        return (fail)(STATUS_UNAVAILABLE, "replica %d is sick", (int)replica->number);
     ((Index__PackIndexed *)reply)->committed_offset = replica->number;
     return STATUS_OK;
 }
@@ -325,6 +328,67 @@ static void a_loss_is_that_replicas_alone(void **state)
     end_processes();
 }
 
+static void what_a_replica_cannot_answer_is_asked_elsewhere(void **state)
+{
+    (void)state;
+    uint64_t number = 0;
+    start_all(2);
+    AUTO_FREE char *all = all_endpoints(2);
+    wire_client_t *client = open_client(all);
+    meet(client, 2);
+    replicas[0].is_sick = true;
+    for (uint64_t key = 0; key < 20; key++) {
+        assert_int_equal(ask(client, key, 0, &number), STATUS_OK);
+        assert_int_equal(number, 2);
+    }
+    replicas[1].is_sick = true;
+    replicas[0].handled = replicas[1].handled = 0;
+    assert_int_equal(ask(client, 1, 0, &number), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(fail_detail(), "is sick"));
+    assert_int_equal(replicas[0].handled, 1); /* each once */
+    assert_int_equal(replicas[1].handled, 1);
+    wire_client_close(&client);
+    stop_all();
+}
+
+static void *stop_first(void *argument)
+{
+    (void)argument;
+    wire_server_stop(&replicas[0].server, 3000);
+    return NULL;
+}
+
+/* While one drains, it refuses what is new: that goes to the other. */
+static void a_replica_stops_unseen(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    uint64_t number = 0, id = 0;
+    start_all(2);
+    AUTO_FREE char *all = all_endpoints(2);
+    wire_client_t *client = open_client(all), *busy = open_client(replicas[0].endpoint);
+    meet(client, 2);
+    assert_int_equal(ask(busy, 0, 0, &number), STATUS_OK);
+    Index__PackAppended request = INDEX__PACK_APPENDED__INIT;
+    request.outcomes_from = 400000; /* keeps it from stopping */
+    assert_int_equal(wire_client_send(busy, &request.base, &index__pack_indexed__descriptor, &id),
+                     STATUS_OK);
+    for (int before = replicas[0].handled; replicas[0].handled == before;)
+        usleep(1000);
+    assert_int_equal(pthread_create(&thread, NULL, stop_first, NULL), 0);
+    usleep(100000);
+    for (uint64_t key = 0; key < 40; key++) {
+        assert_int_equal(ask(client, key, 0, &number), STATUS_OK);
+        assert_int_equal(number, 2);
+    }
+    pthread_join(thread, NULL);
+    for (uint64_t key = 0; key < 40; key++)
+        assert_int_equal(ask(client, key, 0, &number), STATUS_OK);
+    wire_client_close(&client);
+    wire_client_close(&busy);
+    stop_all();
+}
+
 static peer_t *peer_at(peers_t *peers, const char *address)
 {
     for (size_t i = 0; i < peers->count; i++)
@@ -361,7 +425,7 @@ static void one_that_leaves_the_name_is_drained(void **state)
     look_again(&peers);
     assert_int_equal(peers.count, 2); /* a reply is awaited still */
     for (uint64_t key = 0; key < 10; key++) {
-        peer_t *picked = peers_pick(&peers, key);
+        peer_t *picked = peers_pick(&peers, key, NULL);
         assert_non_null(picked);
         assert_string_equal(picked->address, replicas[1].endpoint);
     }
@@ -383,6 +447,7 @@ static void one_that_leaves_the_name_is_drained(void **state)
 static void a_list_may_mix_kinds_and_names(void **state)
 {
     (void)state;
+    free(replicas[2].endpoint);
     replicas[2] = (replica_t){.number = 3, .endpoint = memory_format("ipc://%s/3.sock", folder)};
     start_all(2);
     start(&replicas[2]);
@@ -454,6 +519,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_that_never_was_there_keeps_nobody),
         cmocka_unit_test(what_a_killed_replica_had_is_asked_elsewhere),
         cmocka_unit_test(a_loss_is_that_replicas_alone),
+        cmocka_unit_test(what_a_replica_cannot_answer_is_asked_elsewhere),
+        cmocka_unit_test(a_replica_stops_unseen),
         cmocka_unit_test(one_that_leaves_the_name_is_drained),
         cmocka_unit_test(a_list_may_mix_kinds_and_names),
         cmocka_unit_test(a_bad_list_is_said),
