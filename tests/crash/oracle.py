@@ -13,6 +13,7 @@ from test_kill import JSON
 
 PAGE = 5000
 INDEX_SECONDS = 60
+LATE_SECONDS = 20
 ANY = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 
@@ -24,6 +25,7 @@ class Verdict:
     attempts: int = 0
     unanswered: int = 0  # attempts that a fault met
     conflicts: int = 0
+    late: tuple = ()  # how many came after lag_bytes was 0, and the seconds until the last was there
     recoveries: list = field(default_factory=list)  # seconds
     lost: list = field(default_factory=list)
     doubled: list = field(default_factory=list)
@@ -35,6 +37,8 @@ class Verdict:
         text = (f"{self.sent} instances sent in {self.attempts} attempts ({self.unanswered} without an answer), {self.acknowledged} acknowledged, "
                 f"{self.found} found, {self.conflicts} conflicts; {len(self.lost)} lost, {len(self.doubled)} doubled, "
                 f"{len(self.corrupt)} corrupt, {len(self.extra)} extra, {len(self.other)} other")
+        if self.late:
+            text += f"; {self.late[0]} found {self.late[1]:.1f} s after the index said that it had caught up"
         if self.recoveries:
             ordered = sorted(self.recoveries)
             text += (f"; {len(ordered)} faults, back after {ordered[len(ordered) // 2]:.1f} s (median), "
@@ -124,6 +128,22 @@ def wait_until_indexed(archive, seconds=INDEX_SECONDS):
     wait_until(is_quiet, seconds, lambda: f"the index has not caught up: {before}")
 
 
+def wait_for_late(archive, known, verdict):
+    """lag_bytes counts what the index has heard of: a pack that it has not is told by its writer within seconds."""
+    def missing():
+        found = {one(row, "00080018") for row in archive.rows("/instances")}
+        return [uid for uid, it in known.items() if it.acknowledged and uid not in found]
+
+    began, first = time.monotonic(), missing()
+    left = first
+    while left and time.monotonic() - began < LATE_SECONDS:
+        time.sleep(0.2)
+        left = missing()
+    if first:
+        verdict.late = (len(first) - len(left), time.monotonic() - began)
+        wait_until_indexed(archive)
+
+
 def check_instances(archive, known, verdict):
     rows = archive.rows("/instances")
     counts = Counter(one(row, "00080018") for row in rows)
@@ -211,6 +231,7 @@ def judge(stack, folder, until_ns=None, recoveries=()):
     verdict.acknowledged = sum(bool(it.acknowledged) for it in known.values())
     verdict.attempts = sum(it.attempts for it in known.values())
     verdict.unanswered = verdict.attempts - sum(it.answers for it in known.values())
+    wait_for_late(archive, known, verdict)
     rows = check_instances(archive, known, verdict)
     versions = check_bytes(archive, known, rows, verdict)
     check_conflicts(archive, known, versions, verdict)

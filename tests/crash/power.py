@@ -82,7 +82,7 @@ def put(data, offset, part):
     data[offset:offset + len(part)] = part
 
 
-@dataclass
+@dataclass(eq=False)
 class Move:
     """One change of names: done in its folder, and with it the removal in the other one."""
     name: str
@@ -91,7 +91,7 @@ class Move:
     source_name: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class Folder:
     entries: dict = field(default_factory=dict)  # as programs see it
     durable: dict = field(default_factory=dict)

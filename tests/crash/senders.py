@@ -181,16 +181,18 @@ class ImportSender(Sender):
 class Storm:
     """Senders at work while the block runs; after it they have ended, and the ledgers are complete.
 
-    stores, stows, imports: how many of each; limit: instances of one sender, at most.
+    stores, stows, imports: how many of each; limit: instances of one sender, at most; keeps: whether
+    every second association stays for as long as it can.
     """
 
-    def __init__(self, stack, seed, stores=4, stows=2, imports=0, pace_s=0.004, limit=1 << 30, small_only=False):
+    def __init__(self, stack, seed, stores=4, stows=2, imports=0, pace_s=0.004, limit=1 << 30, small_only=False,
+                 keeps=True):
         self.folder = stack.folder / f"ledger-{seed}"
         self.folder.mkdir()
         self.stop = FORK.Event()
         kinds = [StoreSender] * stores + [StowSender] * stows + [ImportSender] * imports
         self.processes = [FORK.Process(target=self._work, daemon=True, args=(
-            kind, stack, seed * 100 + number, pace_s, number % 2 == 0, limit, small_only))
+            kind, stack, seed * 100 + number, pace_s, keeps and number % 2 == 0, limit, small_only))
             for number, kind in enumerate(kinds)]
 
     def _work(self, kind, stack, seed, pace_s, keeps, limit, small_only):
@@ -202,13 +204,6 @@ class Storm:
         """Answers of success so far."""
         return sum(path.read_bytes().count(b'"0000"') + path.read_bytes().count(b'"200"')
                    for path in self.folder.glob("*.ledger"))
-
-    def wait(self, seconds):
-        """Until all senders have sent all of their limit."""
-        end = time.monotonic() + seconds
-        for process in self.processes:
-            process.join(max(0.1, end - time.monotonic()))
-            assert not process.is_alive(), "a sender did not come to its end"
 
     def __enter__(self):
         for process in self.processes:

@@ -6,13 +6,14 @@ time with another call failing: all of them, or a sample that is spread over the
 import itertools
 import os
 import random
+import time
 
 import faults
 import oracle
 import processes
 import pytest
 from dimse_client import IMPLICIT, Association
-from senders import StoreSender, StowSender, instances
+from senders import PATIENCE_S, StoreSender, StowSender, instances
 from stack import Stack, wait_until
 from test_kill import CT
 
@@ -20,7 +21,6 @@ CALLS = os.environ.get("ZPACS_CRASH_CALLS", "4")  # of each kind; "all"
 SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
 PLACES = {"index": ("index", 0), "dicomweb": ("dicomweb", 0), "dimse": ("dimse", 0), "association": ("dimse", 2)}
 KINDS = {"memory": faults.ALLOCATE, "write": faults.WRITE, "sync": faults.SYNC}
-TRIES = 200
 
 
 def chosen(count, chance):
@@ -42,15 +42,17 @@ class Scenario:
         for sender in self.senders:
             sender.chance = Never()
             sent = waiting = list(itertools.islice(self.source, sender.batch))
-            for _ in range(TRIES):
-                waiting = sender.attempt(waiting)
-                if not waiting:
-                    break
-            assert not waiting, "it is not stored, however often it is sent"
+            end = time.monotonic() + PATIENCE_S
+            while waiting := sender.attempt(waiting):
+                assert time.monotonic() < end, f"not stored, however often it is sent: {self.last_answers()}"
+                time.sleep(0.05)
             sender.close()
             for one in sent:
                 wait_until(lambda: processes.finds(self.stack, one), 20, lambda: f"acknowledged, but not found: {one.uid}")
         processes.answers(self.stack)
+
+    def last_answers(self):
+        return [path.read_text()[-200:] for path in self.folder.iterdir()]
 
 
 class Never:

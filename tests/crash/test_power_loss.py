@@ -21,7 +21,7 @@ CUTS = int(os.environ.get("ZPACS_CRASH_CUTS", 5))
 SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
 WITH_JOURNAL = ["index", "dimse", "dicomweb"]
 NOT_OF_THE_DISK = ["run", "logs", "keys", "program"]
-ENOUGH = 80  # acknowledged instances between two restarts
+ENOUGH = 40  # acknowledged instances between two restarts
 
 
 def record(stack):
@@ -30,7 +30,7 @@ def record(stack):
     disk = power.Disk(stack.data, NOT_OF_THE_DISK)
     journal = preload.writable(stack, "journal")
     preload.install(stack, WITH_JOURNAL, {"LD_PRELOAD": preload.place(stack, "journal"), "JOURNAL": journal})
-    with Storm(stack, SEED, stores=3, stows=1, pace_s=0.03) as storm:
+    with Storm(stack, SEED, stores=3, stows=1, pace_s=0.06, keeps=False) as storm:
         for service in ("dicomweb", "dimse"):
             before = storm.acknowledged()
             wait_until(lambda: storm.acknowledged() > before + ENOUGH, 60)
@@ -74,7 +74,13 @@ def restart(disk, way, until_ns, ledgers, chance):
             subprocess.run(["chown", "-R", "zpacs:zpacs", stack.data], check=True)
         since = time.monotonic()
         stack.up()
-        return oracle.judge(stack, ledgers, until_ns, recoveries=[time.monotonic() - since])
+        verdict = oracle.judge(stack, ledgers, until_ns, recoveries=[time.monotonic() - since])
+        if verdict.lost:  # from the packs, or only from the index?
+            stack.zpacs("reindex", check=False)
+            again = oracle.judge(stack, ledgers, until_ns)
+            verdict.other.append(f"after a rebuild {len(again.lost)} are lost")
+            verdict.other.append([line for line in stack.log("index").splitlines() if '"info"' not in line][:5])
+        return verdict
     finally:
         stack.destroy()
 
