@@ -130,14 +130,14 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static status_t wait_for_peer(wire_client_t *client, int64_t until_ms, peer_t **peer)
+static status_t wait_for_peer(wire_client_t *client, int64_t until_ms, uint64_t but,
+                              peer_t **out_peer)
 {
-    const peer_t *but = *peer;
     for (;;) {
         peers_follow(&client->peers);
         receive_all(client); /* a loss of the past is not the next request's */
-        *peer = peers_pick(&client->peers, client->affinity, but);
-        if (*peer)
+        *out_peer = peers_pick(&client->peers, client->affinity, but);
+        if (*out_peer)
             return STATUS_OK;
         int64_t left_ms = until_ms - clock_monotonic_ms();
         if (left_ms <= 0)
@@ -161,18 +161,21 @@ static void wait_for_reply(wire_client_t *client, slot_t *slot)
     }
 }
 
-/* peer: in, who was asked before and shall not be if there is another one; out, who was asked. */
+/* asked: the hash of a peer. In, who shall not be asked if there is another one; out, who was. */
 static status_t call_once(wire_client_t *client, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *reply_type, int64_t deadline_ms,
-                          peer_t **peer, ProtobufCMessage **out_reply, bool *out_is_lost)
+                          uint64_t *asked, ProtobufCMessage **out_reply, bool *out_is_lost)
 {
+    peer_t *peer = NULL;
     slot_t *slot = NULL;
+    int64_t until_ms = smaller(deadline_ms, clock_monotonic_ms() + WIRE_CONNECT_MS);
     *out_is_lost = false;
-    TRY(wait_for_peer(client, smaller(deadline_ms, clock_monotonic_ms() + WIRE_CONNECT_MS), peer));
+    TRY(wait_for_peer(client, until_ms, *asked, &peer));
+    *asked = peer->hash;
     int64_t left_ms = deadline_ms - clock_monotonic_ms();
     status_t status =
-        send_request(client, *peer, request, reply_type, left_ms > 0 ? left_ms : 1, &slot);
-    if (status == STATUS_BUSY && !peer_can_send(*peer)) {
+        send_request(client, peer, request, reply_type, left_ms > 0 ? left_ms : 1, &slot);
+    if (status == STATUS_BUSY && !peer_can_send(peer)) {
         *out_is_lost = true;
         return not_there(client, STATUS_UNAVAILABLE);
     }
@@ -195,13 +198,13 @@ status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request
     int64_t limit_ms = timeout_ms > 0 ? timeout_ms : WIRE_DEADLINE_DEFAULT_MS;
     int64_t deadline_ms = clock_monotonic_ms() + limit_ms;
     bool is_lost = false;
-    peer_t *peer = NULL;
+    uint64_t asked = 0;
     status_t status =
-        call_once(client, request, reply_type, deadline_ms, &peer, out_reply, &is_lost);
-    if (status != STATUS_UNAVAILABLE || !peer || clock_monotonic_ms() >= deadline_ms)
+        call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
+    if (status != STATUS_UNAVAILABLE || !asked || clock_monotonic_ms() >= deadline_ms)
         return status;
-    if (is_lost || peers_pick(&client->peers, client->affinity, peer) != peer)
-        status = call_once(client, request, reply_type, deadline_ms, &peer, out_reply, &is_lost);
+    if (is_lost || peers_have_other(&client->peers, asked))
+        status = call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
     return status;
 }
 
@@ -233,7 +236,7 @@ status_t wire_client_send(wire_client_t *client, const ProtobufCMessage *request
     peers_follow(&client->peers);
     receive_all(client);
     slot_t *slot = NULL;
-    peer_t *peer = peers_pick(&client->peers, client->affinity, NULL);
+    peer_t *peer = peers_pick(&client->peers, client->affinity, 0);
     status_t status =
         peer ? send_request(client, peer, request, reply_type, WIRE_DEADLINE_DEFAULT_MS, &slot)
              : not_there(client, STATUS_BUSY);

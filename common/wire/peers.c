@@ -182,14 +182,14 @@ static bool is_young(const peer_t *peer)
     return !peer->was_connected && clock_monotonic_ms() - peer->opened_ms < PEER_YOUNG_MS;
 }
 
-static peer_t *pick_by_key(const peers_t *peers, uint64_t key, const peer_t *but)
+static peer_t *pick_by_key(const peers_t *peers, uint64_t key, uint64_t but)
 {
     peer_t *best = NULL;
     uint64_t best_score = 0;
     for (size_t i = 0; i < peers->count; i++) {
         peer_t *peer = peers->items[i];
         uint64_t score = score_of(key, peer->hash);
-        if (peer->is_leaving || peer == but || (best && score <= best_score))
+        if (peer->is_leaving || peer->hash == but || (best && score <= best_score))
             continue;
         if (!peer_can_send(peer) && !is_young(peer))
             continue;
@@ -199,12 +199,12 @@ static peer_t *pick_by_key(const peers_t *peers, uint64_t key, const peer_t *but
     return best && peer_can_send(best) ? best : NULL;
 }
 
-static peer_t *pick_next(peers_t *peers, const peer_t *but)
+static peer_t *pick_next(peers_t *peers, uint64_t but)
 {
     for (size_t i = 0; i < peers->count; i++) {
         size_t index = (peers->next + i) % peers->count;
         peer_t *peer = peers->items[index];
-        if (peer->is_leaving || peer == but || !peer_can_send(peer))
+        if (peer->is_leaving || peer->hash == but || !peer_can_send(peer))
             continue;
         peers->next = index + 1;
         return peer;
@@ -212,10 +212,19 @@ static peer_t *pick_next(peers_t *peers, const peer_t *but)
     return NULL;
 }
 
-peer_t *peers_pick(peers_t *peers, uint64_t key, const peer_t *but)
+peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but)
 {
     peer_t *peer = key ? pick_by_key(peers, key, but) : pick_next(peers, but);
-    return peer || !but ? peer : peers_pick(peers, key, NULL);
+    return peer || !but ? peer : peers_pick(peers, key, 0);
+}
+
+bool peers_have_other(const peers_t *peers, uint64_t but)
+{
+    for (size_t i = 0; i < peers->count; i++)
+        if (!peers->items[i]->is_leaving && peers->items[i]->hash != but &&
+            peer_can_send(peers->items[i]))
+            return true;
+    return false;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */

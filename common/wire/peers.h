@@ -64,9 +64,12 @@ void peers_follow(peers_t *peers);
  * with one everybody chooses the same (rendezvous hashing: the highest score wins, so a replica
  * that comes or goes moves its own keys only), and waits a moment for one that is just connecting.
  *
- * but  NULL, or the one that is taken only if there is no other; compared, never looked into
+ * but  0, or the hash of the one that is taken only if there is no other
  */
-peer_t *peers_pick(peers_t *peers, uint64_t key, const peer_t *but);
+peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but);
+
+/* Somebody else than this one (by its hash) can be asked. */
+bool peers_have_other(const peers_t *peers, uint64_t but);
 
 bool peer_can_send(const peer_t *peer);
 

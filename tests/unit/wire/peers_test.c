@@ -425,7 +425,7 @@ static void one_that_leaves_the_name_is_drained(void **state)
     look_again(&peers);
     assert_int_equal(peers.count, 2); /* a reply is awaited still */
     for (uint64_t key = 0; key < 10; key++) {
-        peer_t *picked = peers_pick(&peers, key, NULL);
+        peer_t *picked = peers_pick(&peers, key, 0);
         assert_non_null(picked);
         assert_string_equal(picked->address, replicas[1].endpoint);
     }
