@@ -209,6 +209,30 @@ status_t statement_run(statement_t *statement)
     return status;
 }
 
+static status_t post(statement_t *statement, bool must_change_one)
+{
+    database_t *database = statement->database;
+    if (!database->driver->post || statement->too_large) {
+        TRY(statement_run(statement));
+        return must_change_one && database->driver->changed_rows(database) != 1
+                   ? fail(STATUS_CONFLICT, "database: not one row was changed")
+                   : STATUS_OK;
+    }
+    status_t status = database->driver->post(statement, must_change_one);
+    statement_reset(statement);
+    return status;
+}
+
+status_t statement_post(statement_t *statement)
+{
+    return post(statement, false);
+}
+
+status_t statement_post_one(statement_t *statement)
+{
+    return post(statement, true);
+}
+
 void statement_reset(statement_t *statement)
 {
     if (!statement)

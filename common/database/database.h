@@ -121,6 +121,16 @@ status_t statement_step(statement_t *statement, bool *out_row);
 /* Runs to the end, ignores rows, resets. */
 status_t statement_run(statement_t *statement);
 
+/*
+ * As statement_run(), when nobody wants rows or the number of changed ones: within a transaction
+ * PostgreSQL is not waited for, and a failure may show at a later statement only, at the latest at
+ * the commit.
+ */
+status_t statement_post(statement_t *statement);
+
+/* The same for one that must change exactly one row; CONFLICT if it does not. */
+status_t statement_post_one(statement_t *statement);
+
 /* Ends the statement's use: releases its snapshot and forgets its values. NULL is fine. */
 void statement_reset(statement_t *statement);
 void statement_reset_cleanup(statement_t **statement);

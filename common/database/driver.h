@@ -56,6 +56,7 @@ struct database_driver {
     void (*bind_blob)(statement_t *statement, int number, const void *bytes, size_t length);
     void (*bind_null)(statement_t *statement, int number);
     status_t (*step)(statement_t *statement, bool *out_row);
+    status_t (*post)(statement_t *statement, bool must_change_one); /* NULL: stepped to the end */
     void (*reset)(statement_t *statement);
 
     int64_t (*int64)(statement_t *statement, int column);

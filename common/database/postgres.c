@@ -85,9 +85,21 @@ static void postgres_rollback(database_t *database)
     if (!postgres->in_transaction)
         return;
     transaction_end(postgres, false);
+    (void)postgres_settle(postgres); /* whatever has failed */
     /* One that cannot be rolled back ends with its connection. */
     if (postgres->handle && postgres_command(postgres, "ROLLBACK", "rollback") != STATUS_OK)
         postgres_disconnect(postgres);
+}
+
+/* Behind what is posted, so that there is one wait for all of it: a failure there ends the pipeline
+ * before the COMMIT. What the server does not know of, an expectation, has to be looked at first. */
+static status_t commit_send(postgres_t *postgres)
+{
+    if (!postgres->posted || postgres->is_expecting)
+        return postgres_command(postgres, "COMMIT", "commit");
+    TRY(postgres_ready(postgres));
+    int sent = PQsendQueryParams(postgres->handle, "COMMIT", 0, NULL, NULL, NULL, NULL, 0);
+    return postgres_answer_posted(postgres, sent, "commit", NULL);
 }
 
 static status_t postgres_commit(database_t *database)
@@ -98,7 +110,7 @@ static status_t postgres_commit(database_t *database)
     /* The server would answer a COMMIT here with a rollback that looks like success. */
     if (postgres->failure != STATUS_OK)
         return fail(postgres->failure, "database: commit: the transaction has failed before");
-    status_t status = postgres_command(postgres, "COMMIT", "commit");
+    status_t status = commit_send(postgres);
     if (status == STATUS_OK)
         transaction_end(postgres, true);
     return status;
@@ -126,6 +138,7 @@ static status_t ask(postgres_t *postgres, const char *sql, const char *parameter
                     PGresult **out_result)
 {
     TRY(postgres_ready(postgres));
+    TRY(postgres_settle(postgres));
     return postgres_answer(
         postgres, PQsendQueryParams(postgres->handle, sql, 1, NULL, &parameter, NULL, NULL, 0),
         "lock", out_result);
@@ -234,6 +247,7 @@ const database_driver_t postgres_driver = {
     .bind_blob = postgres_bind_blob,
     .bind_null = postgres_bind_null,
     .step = postgres_step,
+    .post = postgres_post,
     .reset = postgres_reset,
     .int64 = postgres_int64,
     .text = postgres_text,

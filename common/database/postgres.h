@@ -5,6 +5,8 @@
 
 #include <libpq-fe.h>
 
+enum { POSTGRES_POSTED_MAX = 256 }; /* their answers fit a socket's buffers: nobody gets stuck */
+
 /*
  * What the files postgres_*.c share.
  *
@@ -32,6 +34,11 @@ typedef struct {
     int64_t limit_at_begin_ms; /* what a rollback makes of it */
     int64_t changed_rows;
 
+    /* Statements whose answers are still to come; any: libpq is in pipeline mode. */
+    size_t posted;
+    bool must_change_one[POSTGRES_POSTED_MAX]; /* of them, which */
+    bool is_expecting;                         /* one of them does */
+
     int64_t elections[DATABASE_ELECTIONS_MAX]; /* keys held by this session */
     size_t election_count;
 } postgres_t;
@@ -57,6 +64,16 @@ status_t postgres_ready(postgres_t *postgres);
  */
 status_t postgres_answer(postgres_t *postgres, int sent, const char *what, PGresult **out_result);
 
+/*
+ * The same for what was sent (-1: nothing was) behind posted statements: takes their answers, too, and leaves
+ * pipeline mode. The first failure of all is the status.
+ */
+status_t postgres_answer_posted(postgres_t *postgres, int sent, const char *what,
+                                PGresult **out_result);
+
+/* Takes the answers of posted statements, if there are any: before anything else is sent. */
+status_t postgres_settle(postgres_t *postgres);
+
 /* One or several commands without parameters or rows. */
 status_t postgres_command(postgres_t *postgres, const char *sql, const char *what);
 
@@ -74,6 +91,7 @@ void postgres_bind_int64(statement_t *statement, int number, int64_t value);
 void postgres_bind_blob(statement_t *statement, int number, const void *bytes, size_t length);
 void postgres_bind_null(statement_t *statement, int number);
 status_t postgres_step(statement_t *statement, bool *out_row);
+status_t postgres_post(statement_t *statement, bool must_change_one);
 void postgres_reset(statement_t *statement);
 int64_t postgres_int64(statement_t *statement, int column);
 const char *postgres_text(statement_t *statement, int column);

@@ -8,8 +8,9 @@
 #include <string.h>
 
 enum {
-    RETRY_MS = 1000,        /* between attempts to connect */
-    LIMIT_STEP_MS = 250,    /* deadlines are rounded up to it, so that the limit seldom changes */
+    RETRY_MS = 1000,     /* between attempts to connect */
+    LIMIT_STEP_MS = 250, /* deadlines are rounded up to it, so that the limit seldom changes */
+    NOTHING_SENT = -1,
     ANSWER_GRACE_MS = 10000 /* behind the server's own limit: then it is frozen or gone */
 };
 
@@ -66,6 +67,8 @@ void postgres_disconnect(postgres_t *postgres)
     PQfinish(postgres->handle);
     postgres->handle = NULL;
     postgres->election_count = 0;
+    postgres->posted = 0;
+    postgres->is_expecting = false;
 }
 
 static status_t session_start(postgres_t *postgres)
@@ -243,7 +246,63 @@ status_t postgres_answer(postgres_t *postgres, int sent, const char *what, PGres
     return status;
 }
 
+/* ---- posted statements -------------------------------------------------------------------------- */
+
+/* The answers of `count` statements: the first failure of them, or else the last. */
+static bool answers_take(postgres_t *postgres, size_t count, PGresult **out_kept, bool *out_met)
+{
+    bool answered = PQpipelineSync(postgres->handle) == 1;
+    for (size_t i = 0; i < count && answered; i++) {
+        PGresult *result = NULL;
+        answered = results_take(postgres, &result);
+        if (i < postgres->posted && postgres->must_change_one[i] && result)
+            *out_met &= strcmp(PQcmdTuples(result), "1") == 0;
+        if (*out_kept && is_failure(*out_kept)) {
+            PQclear(result);
+        } else {
+            PQclear(*out_kept);
+            *out_kept = result;
+        }
+    }
+    if (answered && (answered = answer_wait(postgres)))
+        PQclear(PQgetResult(postgres->handle)); /* that of the sync */
+    return answered;
+}
+
+status_t postgres_answer_posted(postgres_t *postgres, int sent, const char *what,
+                                PGresult **out_result)
+{
+    PGresult *result = NULL;
+    bool met = true; /* what was expected of those posted */
+    bool answered = answers_take(postgres, postgres->posted + (sent == 1), &result, &met);
+    status_t status = STATUS_OK;
+    postgres->posted = 0;
+    postgres->is_expecting = false;
+    if (answered && PQexitPipelineMode(postgres->handle) != 1)
+        answered = false;
+    if (!sent)
+        status = fail(STATUS_INTERNAL, "database: %s: it cannot be sent", what);
+    else if (result && is_failure(result))
+        status = postgres_error(result, what);
+    else if (!met)
+        status = fail(STATUS_CONFLICT, "database: not one row was changed");
+    status = failure_note(postgres, loss_check(postgres, answered, what, status));
+    if (status == STATUS_OK && out_result)
+        *out_result = result;
+    else
+        PQclear(result);
+    return status;
+}
+
+status_t postgres_settle(postgres_t *postgres)
+{
+    if (!postgres->posted)
+        return STATUS_OK;
+    return postgres_answer_posted(postgres, NOTHING_SENT, "post", NULL);
+}
+
 status_t postgres_command(postgres_t *postgres, const char *sql, const char *what)
 {
+    TRY(postgres_settle(postgres));
     return postgres_answer(postgres, PQsendQuery(postgres->handle, sql), what, NULL);
 }

@@ -101,6 +101,7 @@ static status_t server_prepare(postgres_statement_t *statement)
     statement->stale = false;
     if (statement->session == postgres->session)
         return STATUS_OK;
+    TRY(postgres_settle(postgres));
     for (int i = 0; i < statement->parameter_count; i++)
         types[i] = statement->parameters[i].type;
     int sent = PQsendPrepare(postgres->handle, statement->name, statement->text,
@@ -161,23 +162,57 @@ static void changed_rows_note(postgres_t *postgres, PGresult *result)
             postgres->changed_rows = strtoll(PQcmdTuples(result), NULL, 10);
 }
 
-static status_t run(postgres_statement_t *statement)
+static int send(const postgres_statement_t *statement)
 {
-    postgres_t *postgres = postgres_of(statement);
     const char *values[DATABASE_PARAMETERS_MAX];
     int lengths[DATABASE_PARAMETERS_MAX], formats[DATABASE_PARAMETERS_MAX];
-    TRY(postgres_ready(postgres));
-    TRY(server_prepare(statement));
     for (int i = 0; i < statement->parameter_count; i++) {
         values[i] = statement->parameters[i].value;
         lengths[i] = (int)statement->parameters[i].length; /* at most DATABASE_VALUE_MAX */
         formats[i] = 1;
     }
-    int sent = PQsendQueryPrepared(postgres->handle, statement->name, statement->parameter_count,
-                                   values, lengths, formats, 0);
-    TRY(postgres_answer(postgres, sent, "step", &statement->result));
+    return PQsendQueryPrepared(postgres_of(statement)->handle, statement->name,
+                               statement->parameter_count, values, lengths, formats, 0);
+}
+
+static status_t run(postgres_statement_t *statement)
+{
+    postgres_t *postgres = postgres_of(statement);
+    TRY(postgres_ready(postgres));
+    TRY(server_prepare(statement));
+    int sent = send(statement);
+    TRY(postgres->posted ? postgres_answer_posted(postgres, sent, "step", &statement->result)
+                         : postgres_answer(postgres, sent, "step", &statement->result));
     changed_rows_note(postgres, statement->result);
     statement->row = -1;
+    return STATUS_OK;
+}
+
+/* Outside of a transaction, where nothing could be taken back, it is waited for. */
+static status_t run_one(postgres_statement_t *statement, bool must_change_one)
+{
+    TRY(run(statement));
+    return must_change_one && postgres_of(statement)->changed_rows != 1
+               ? fail(STATUS_CONFLICT, "database: not one row was changed")
+               : STATUS_OK;
+}
+
+status_t postgres_post(statement_t *base, bool must_change_one)
+{
+    postgres_statement_t *statement = (postgres_statement_t *)base;
+    postgres_t *postgres = postgres_of(statement);
+    if (!postgres->in_transaction)
+        return run_one(statement, must_change_one);
+    TRY(postgres_ready(postgres));
+    TRY(server_prepare(statement));
+    if (postgres->posted == POSTGRES_POSTED_MAX)
+        TRY(postgres_settle(postgres));
+    if (!postgres->posted && PQenterPipelineMode(postgres->handle) != 1)
+        return fail(STATUS_INTERNAL, "database: post: no pipeline");
+    if (send(statement) != 1)
+        return postgres_answer_posted(postgres, 0, "post", NULL);
+    postgres->must_change_one[postgres->posted++] = must_change_one;
+    postgres->is_expecting |= must_change_one;
     return STATUS_OK;
 }
 

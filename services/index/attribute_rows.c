@@ -77,7 +77,7 @@ static status_t level_set(rows_t *rows, level_t level, int64_t id, const entry_t
     statement_bind_int64(update, FIRST_SEQUENCE, entry->origin.sequence);
     statement_bind_int64(update, ROW_ID, id);
     rows_bind_columns(update, level, FIRST_COLUMN, &entry->extract);
-    return statement_run(update);
+    return statement_post(update);
 }
 
 static status_t name_add(rows_t *rows, int64_t study, uint32_t tag, int word, const char *name,
@@ -93,7 +93,7 @@ static status_t name_add(rows_t *rows, int64_t study, uint32_t tag, int word, co
     statement_bind_int64(insert, 2, tag);
     statement_bind_int64(insert, 3, word);
     statement_bind_text_n(insert, 4, name, length);
-    return statement_run(insert);
+    return statement_post(insert);
 }
 
 /* One component group: as a whole, and the words of its components. */
@@ -118,7 +118,7 @@ static status_t names_set(rows_t *rows, int64_t study, const extract_t *extract)
     statement_t *clear = NULL;
     TRY(database_prepare(rows->database, "DELETE FROM names WHERE study = $1", &clear));
     statement_bind_int64(clear, 1, study);
-    TRY(statement_run(clear));
+    TRY(statement_post(clear));
     for (size_t i = 0; i < attribute_count; i++) {
         if (attributes[i].match != MATCH_NAME)
             continue;
@@ -165,7 +165,7 @@ static status_t modalities_join(rows_t *rows, int64_t study)
                          &update));
     statement_bind_text(update, 1, buffer_text(&modalities));
     statement_bind_int64(update, 2, study);
-    return statement_run(update);
+    return statement_post(update);
 }
 
 status_t rows_add_modality(rows_t *rows, int64_t study, const char *modality)

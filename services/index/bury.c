@@ -56,7 +56,7 @@ static status_t tombstone_note(rows_t *rows, const char *study, const char *seri
                          " THEN excluded.received_up_to_us ELSE tombstones.received_up_to_us END",
                          &upsert));
     bind_grave(upsert, study, series, sop, received_up_to_us);
-    return statement_run(upsert);
+    return statement_post(upsert);
 }
 
 static status_t graves_find(rows_t *rows, const char *study, const char *series, const char *sop,
@@ -183,6 +183,6 @@ status_t rows_resolve(rows_t *rows, const char *sop, int64_t resolved_us, const 
     statement_bind_int64(upsert, 2, resolved_us);
     statement_bind_text(upsert, 3, kept_pack);
     statement_bind_int64(upsert, 4, kept_sequence);
-    TRY(statement_run(upsert));
+    TRY(statement_post(upsert));
     return rows_elect(rows, sop);
 }

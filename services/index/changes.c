@@ -11,6 +11,7 @@
 enum {
     NUMBERED_BATCH = 1000, /* of others' changes, in one transaction */
     COMPLETE_BATCH = 500,
+    ELECTION_KEY = 1,      /* a hash of identifiers (locks.h) is that in no practice */
     SEQUENCE_GAP = 1 << 20 /* wider than what the end of a database can lose */
 };
 
@@ -60,7 +61,7 @@ status_t rows_change(rows_t *rows, const char *kind, const char *study, const ch
         statement_bind_int64(insert, 7, sequence);
     else
         statement_bind_null(insert, 7);
-    return statement_run(insert);
+    return statement_post(insert);
 }
 
 static status_t unnumbered_find(rows_t *rows, int64_t *out_ids, size_t *out_count)
@@ -92,7 +93,7 @@ status_t changes_number(rows_t *rows)
                              &update));
         statement_bind_int64(update, 1, sequence);
         statement_bind_int64(update, 2, ids[i]);
-        TRY(statement_run(update));
+        TRY(statement_post(update));
     }
     return STATUS_OK;
 }
@@ -113,13 +114,18 @@ static status_t floor_raise(rows_t *rows)
     return schema_set(rows->database, "sequence_floor", floor);
 }
 
+void changes_check(rows_t *rows)
+{
+    uint64_t session = database_session(rows->database);
+    rows->is_numbering &= session == rows->session;
+    rows->session = session;
+}
+
 status_t changes_elect(rows_t *rows)
 {
-    enum {
-        ELECTION_KEY = 1
-    }; /* identifiers are hashed to 64 bits: 1 is none of them in practice */
     bool is_elected = false;
     status_t status = database_try_lock(rows->database, ELECTION_KEY, &is_elected);
+    changes_check(rows);
     if (status == STATUS_OK && is_elected && !rows->is_numbering) {
         status = floor_raise(rows);
         if (status == STATUS_OK)
@@ -184,7 +190,8 @@ status_t changes_tend(rows_t *rows, int64_t stable_us)
         return STATUS_OK;
     int64_t before_us = rows->now_us - stable_us;
     TRY(database_begin(rows->database));
-    status_t status = changes_number(rows);
+    changes_check(rows);
+    status_t status = rows->is_numbering ? changes_number(rows) : STATUS_OK;
     if (status == STATUS_OK)
         status = stable_find(rows, before_us, stable, &count);
     for (size_t i = 0; i < count && status == STATUS_OK; i++)

@@ -13,9 +13,12 @@
  * than any loss, so no number is given twice. The epoch changes when the index is rebuilt.
  */
 
-/* Takes part in the election, or asks whether it still holds; noted in rows->is_numbering. Before
- * each transaction, since a lost connection has lost the election too. */
+/* Takes part in the election; noted in rows->is_numbering. At the start and every second, outside of
+ * a transaction. */
 status_t changes_elect(rows_t *rows);
+
+/* First in each transaction: a connection that is new has lost the election of the one before. */
+void changes_check(rows_t *rows);
 
 /* In a transaction of the elected replica: numbers what others have committed. */
 status_t changes_number(rows_t *rows);

@@ -82,7 +82,7 @@ static status_t copy_add(rows_t *rows, const copy_t *copy)
     statement_bind_int64(insert, 9, copy->record_offset);
     statement_bind_int64(insert, 10, copy->dataset_length);
     statement_bind_text(insert, 11, copy->source);
-    return statement_run(insert);
+    return statement_post(insert);
 }
 
 static status_t copy_of_entry(rows_t *rows, const entry_t *entry)
@@ -127,7 +127,7 @@ static status_t conflicts_mark(rows_t *rows, const char *sop)
         " THEN 0 ELSE 1 END WHERE sop_instance_uid = $1",
         &update));
     statement_bind_text(update, 1, sop);
-    return statement_run(update);
+    return statement_post(update);
 }
 
 /* ---- taking in a record ------------------------------------------------------------------------ */
@@ -142,7 +142,7 @@ static status_t copy_forget(rows_t *rows, const entry_t *entry)
     statement_bind_text(clear, 1, entry->sop_instance_uid);
     statement_bind_text(clear, 2, entry->origin.pack.text);
     statement_bind_int64(clear, 3, entry->origin.sequence);
-    return statement_run(clear);
+    return statement_post(clear);
 }
 
 static status_t must_insert(rows_t *rows, const entry_t *entry)

@@ -46,6 +46,7 @@ typedef struct index {
     announced_t announced[ANNOUNCED_MAX];
     size_t announced_count;
     int64_t next_full_scan_ms, next_pool_tick_ms;
+    uint64_t session; /* of the database, at the last scan */
 
     pthread_t replay;
     atomic_bool replay_runs, stopping, rebuilding, database_ok;

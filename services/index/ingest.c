@@ -16,7 +16,8 @@
  *       database_lock()       all studies and patients of the batch, ascending
  *       item_apply()          each record
  *       rows_flush()          counters, as deltas
- *     commit                  BUSY on the way: rolled back, and run again with the locks it lacked
+ *     commit                  BUSY on the way: rolled back, and run again with the locks it lacked;
+ *                             CONFLICT: some instance was there already, run again with care
  */
 enum {
     REPLAYS_MAX = 20,
@@ -131,8 +132,8 @@ static status_t batch_apply(index_t *index, batch_t *batch)
 static status_t batch_try(index_t *index, batch_t *batch)
 {
     rows_begin(&index->rows);
-    TRY(changes_elect(&index->rows));
     TRY(database_begin(index->writer));
+    changes_check(&index->rows);
     status_t status = batch_apply(index, batch);
     if (status == STATUS_OK)
         status = database_commit(index->writer);
@@ -167,9 +168,14 @@ static status_t batch_commit(index_t *index, batch_t *batch)
     status_t status = STATUS_BUSY;
     locks_clear(&index->rows.locks);
     locks_collect(&index->rows, batch);
+    index->rows.is_careful = false;
     for (int i = 0; i < REPLAYS_MAX && status == STATUS_BUSY; i++) {
         metric_add(&replays_total, i > 0);
         status = batch_try(index, batch);
+        if (status == STATUS_CONFLICT && !index->rows.is_careful) {
+            index->rows.is_careful = true;
+            status = STATUS_BUSY;
+        }
     }
     if (status == STATUS_OK) {
         metric_observe_us(&ingest_seconds, clock_wall_us() - begin_us);

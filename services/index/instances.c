@@ -119,8 +119,8 @@ static status_t instance_put(rows_t *rows, const entry_t *entry, const series_ro
     TRY(database_prepare(rows->database, insert_text(), &insert));
     fixed_bind(insert, rows, entry, series);
     rows_bind_columns(insert, LEVEL_INSTANCE, FIXED_COLUMNS + 1, &entry->extract);
-    TRY(statement_run(insert));
-    *out_inserted = database_changed_rows(rows->database) == 1;
+    TRY(rows->is_careful ? statement_run(insert) : statement_post_one(insert));
+    *out_inserted = !rows->is_careful || database_changed_rows(rows->database) == 1;
     if (!*out_inserted)
         return STATUS_OK;
     rows->counters[COUNTER_INSTANCES]++;
@@ -169,7 +169,7 @@ status_t rows_move_instance(rows_t *rows, const entry_t *entry, const instance_r
     statement_bind_int64(update, 2, (int64_t)entry->record.offset);
     statement_bind_int64(update, 3, (int64_t)entry->record.dataset_offset);
     statement_bind_int64(update, 4, row->id);
-    return statement_run(update);
+    return statement_post(update);
 }
 
 status_t rows_delete_instance(rows_t *rows, int64_t id)

@@ -138,7 +138,7 @@ static status_t patient_assign(rows_t *rows, int64_t study, const entry_t *entry
     TRY(database_prepare(rows->database, "UPDATE studies SET patient = $1 WHERE id = $2", &update));
     statement_bind_int64(update, 1, patient);
     statement_bind_int64(update, 2, study);
-    TRY(statement_run(update));
+    TRY(statement_post(update));
     return before ? rows_leave_patient(rows, before) : STATUS_OK;
 }
 
@@ -149,7 +149,7 @@ status_t rows_leave_patient(rows_t *rows, int64_t patient)
                          "UPDATE patients SET study_count = study_count - 1 WHERE id = $1",
                          &update));
     statement_bind_int64(update, 1, patient);
-    TRY(statement_run(update));
+    TRY(statement_post(update));
     TRY(database_prepare(rows->database, "DELETE FROM patients WHERE id = $1 AND study_count <= 0",
                          &clear));
     statement_bind_int64(clear, 1, patient);
@@ -243,7 +243,7 @@ static status_t series_flush(rows_t *rows, const series_row_t *series)
     statement_bind_int64(update, 1, series->id);
     statement_bind_int64(update, 2, series->added_instances);
     statement_bind_int64(update, 3, rows->now_us);
-    return statement_run(update);
+    return statement_post(update);
 }
 
 static status_t study_flush(rows_t *rows, const study_row_t *study)
@@ -259,7 +259,7 @@ static status_t study_flush(rows_t *rows, const study_row_t *study)
     statement_bind_int64(update, 2, study->added_instances);
     statement_bind_int64(update, 3, rows->now_us);
     statement_bind_int64(update, 4, study->added_series);
-    return statement_run(update);
+    return statement_post(update);
 }
 
 status_t rows_flush_parents(rows_t *rows)

@@ -206,7 +206,9 @@ void index_lane_close(void *context, int lane, void *state)
 /* Work of every second: the gap, studies that are complete, idle packs. */
 static status_t idle_work(index_t *index, int64_t now_ms)
 {
-    bool full = now_ms >= index->next_full_scan_ms;
+    uint64_t session = database_session(index->writer); /* a new one may have forgotten the end */
+    bool full = now_ms >= index->next_full_scan_ms || index->session != session;
+    index->session = session;
     if (full)
         index->next_full_scan_ms = now_ms + FULL_SCAN_MS;
     if (now_ms >= index->next_pool_tick_ms) {

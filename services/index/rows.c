@@ -52,7 +52,7 @@ static status_t source_write(rows_t *rows, const source_row_t *source)
     statement_bind_text(upsert, 1, source->source);
     statement_bind_int64(upsert, 2, source->last_received_us);
     statement_bind_int64(upsert, 3, source->instances);
-    return statement_run(upsert);
+    return statement_post(upsert);
 }
 
 static int source_compare(const void *a, const void *b)
@@ -103,7 +103,7 @@ static status_t waste_write(rows_t *rows, const waste_row_t *waste)
     statement_bind_int64(upsert, 2, waste->records);
     statement_bind_int64(upsert, 3, waste->bytes);
     statement_bind_int64(upsert, 4, rows->now_us);
-    return statement_run(upsert);
+    return statement_post(upsert);
 }
 
 static int waste_compare(const void *a, const void *b)
@@ -160,7 +160,7 @@ static status_t counters_flush(rows_t *rows)
                              &upsert));
         statement_bind_text(upsert, 1, counters[i].name);
         statement_bind_int64(upsert, 2, *delta);
-        TRY(statement_run(upsert));
+        TRY(statement_post(upsert));
         *delta = 0;
     }
     return STATUS_OK;

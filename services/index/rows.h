@@ -68,7 +68,9 @@ typedef struct {
     pack_store_t *store;
     locks_t locks;
     int64_t now_us;    /* of this transaction: version and time of its rows */
+    bool is_careful;   /* instances may have come before: that was hoped against, in vain */
     bool is_numbering; /* this replica numbers the change feed */
+    uint64_t session;  /* of the database, in which it was elected to do so */
     int64_t sequence;  /* the last number given; 0: not known */
     study_row_t studies[ROWS_KNOWN_MAX];
     series_row_t series[ROWS_KNOWN_MAX];
@@ -127,7 +129,8 @@ status_t rows_put_parents(rows_t *rows, const entry_t *entry, study_row_t **out_
 /* instances.c */
 status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *out_found,
                             instance_row_t *out_row);
-/* out_inserted is false when there is a row with this SOP Instance UID; nothing is done then. */
+/* out_inserted is false when there is a row with this SOP Instance UID; nothing is done then. But
+ * unless the transaction is careful that is not waited for: CONFLICT shows later. */
 status_t rows_insert(rows_t *rows, const entry_t *entry, bool *out_inserted);
 status_t rows_move_instance(rows_t *rows, const entry_t *entry, const instance_row_t *row);
 status_t rows_delete_instance(rows_t *rows, int64_t id);

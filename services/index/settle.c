@@ -56,7 +56,7 @@ static status_t count_anew(rows_t *rows, const char *sql, int64_t id)
     TRY(database_prepare(rows->database, sql, &statement));
     statement_bind_int64(statement, 1, id);
     statement_bind_int64(statement, 2, rows->now_us);
-    return statement_run(statement);
+    return statement_post(statement);
 }
 
 static status_t series_settle(rows_t *rows, int64_t series)
