@@ -77,7 +77,8 @@ void page_append_where(const page_t *page, buffer_t *sql)
     const order_t *order = page->order;
     int number = page->condition->parameter_count;
     buffer_append_text(sql, " WHERE 1 = 1");
-    buffer_append(sql, page->condition->sql.data, page->condition->sql.length);
+    /* Before the condition: of this and the end of a range of dates SQLite takes the first to enter
+     * the index with. */
     if (!page->is_first) {
         buffer_append_text(sql, " AND (");
         page_append_columns(page, sql);
@@ -86,6 +87,7 @@ void page_append_where(const page_t *page, buffer_t *sql)
             buffer_printf(sql, "%s$%d", i ? ", " : "", ++number);
         buffer_append_text(sql, ")");
     }
+    buffer_append(sql, page->condition->sql.data, page->condition->sql.length);
     buffer_append_text(sql, " ORDER BY ");
     for (int i = 0; i < order->column_count; i++)
         buffer_printf(sql, "%s%s%s", i ? ", " : "", order->columns[i],
