@@ -1,4 +1,5 @@
 #include "client/index_client.h"
+#include "client/index_doorbell.h"
 
 #include "base/memory.h"
 #include "wire/wire.h"
@@ -146,6 +147,49 @@ static void telling_does_not_wait(void **state)
     index_client_close(&client);
 }
 
+static void ring(wire_publisher_t *publisher, uint64_t last)
+{
+    Index__Changed changed = INDEX__CHANGED__INIT;
+    changed.last = last;
+    wire_publisher_send(publisher, &changed.base);
+}
+
+/* Of many bells that were not listened to, the last one counts; a broken connection is told. */
+static void the_newest_bell_counts(void **state)
+{
+    (void)state;
+    AUTO_FREE char *where = memory_format("ipc://%s/changes.sock", folder);
+    wire_publisher_t *publisher = NULL;
+    index_doorbell_t *doorbell = NULL;
+    Index__Changed *changed = NULL;
+    assert_int_equal(wire_publisher_open(where, folder, "index", &publisher), STATUS_OK);
+    assert_int_equal(index_doorbell_open(where, folder, "dicomweb", &doorbell), STATUS_OK);
+    for (int i = 0; i < 200 && !changed; i++) { /* until the subscription has begun */
+        ring(publisher, 1);
+        (void)index_doorbell_wait(doorbell, 25, &changed);
+    }
+    assert_non_null(changed);
+    index__changed__free_unpacked(changed, NULL);
+    for (uint64_t last = 2; last <= 20; last++)
+        ring(publisher, last);
+    uint64_t heard = 0;
+    int bells = 0;
+    while (heard < 20) { /* what has not arrived yet comes with the next */
+        assert_int_equal(index_doorbell_wait(doorbell, 5000, &changed), STATUS_OK);
+        assert_true(changed->last > heard || changed->last == 1);
+        heard = changed->last;
+        bells++;
+        index__changed__free_unpacked(changed, NULL);
+        usleep(20000);
+    }
+    assert_in_range(bells, 1, 18); /* not one by one */
+    assert_int_equal(index_doorbell_wait(doorbell, 10, &changed), STATUS_BUSY);
+    wire_publisher_close(&publisher);
+    assert_int_equal(index_doorbell_wait(doorbell, 5000, &changed), STATUS_UNAVAILABLE);
+    index_doorbell_close(&doorbell);
+    assert_null(doorbell);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -179,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_question_gets_its_answer),
         cmocka_unit_test(telling_does_not_wait),
+        cmocka_unit_test(the_newest_bell_counts),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
