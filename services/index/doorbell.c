@@ -1,7 +1,10 @@
 #include "index/index.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "log/log.h"
+
+enum { RING_MS = 50 }; /* at most so often: what is left out comes with the ring of every second */
 
 status_t index_doorbell_start(index_t *index, const char *keys_folder)
 {
@@ -20,14 +23,21 @@ status_t index_doorbell_start(index_t *index, const char *keys_folder)
 }
 
 /* Read anew each time: another replica may have numbered, or begun a new epoch, in between. */
-void index_changed(index_t *index)
+void index_ring(index_t *index)
 {
     char epoch[CHANGES_EPOCH_SIZE];
     Index__Changed changed = INDEX__CHANGED__INIT;
     wire_publisher_t *doorbell = atomic_load(&index->doorbell);
     if (!doorbell || !index->rows.is_numbering)
         return;
+    index->next_ring_ms = clock_monotonic_ms() + RING_MS;
     changed.epoch = epoch;
     if (changes_last(index->writer, epoch, &changed.last) == STATUS_OK)
         wire_publisher_send(doorbell, &changed.base);
+}
+
+void index_changed(index_t *index)
+{
+    if (index->rows.sequence && clock_monotonic_ms() >= index->next_ring_ms)
+        index_ring(index);
 }

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "index/schema.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -13,20 +13,18 @@ enum {
     COMPLETE_BATCH = 500
 };
 
-static status_t last_read(database_t *reader, uint64_t *out_last)
-{
-    AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(reader, "SELECT COALESCE(MAX(sequence), 0) FROM changes", &find));
-    bool row = false;
-    TRY(statement_step(find, &row));
-    *out_last = row ? (uint64_t)statement_int64(find, 0) : 0;
-    return STATUS_OK;
-}
-
 status_t changes_last(database_t *database, char out_epoch[CHANGES_EPOCH_SIZE], uint64_t *out_last)
 {
-    TRY(schema_get(database, "epoch", out_epoch, CHANGES_EPOCH_SIZE));
-    return last_read(database, out_last);
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(database,
+                         "SELECT COALESCE((SELECT value FROM settings WHERE name = 'epoch'), ''),"
+                         " COALESCE((SELECT MAX(sequence) FROM changes), 0)",
+                         &find));
+    bool row = false;
+    TRY(statement_step(find, &row));
+    snprintf(out_epoch, CHANGES_EPOCH_SIZE, "%s", row ? statement_text(find, 0) : "");
+    *out_last = row ? (uint64_t)statement_int64(find, 1) : 0;
+    return STATUS_OK;
 }
 
 static Index__Change *change_make(statement_t *find)

@@ -45,7 +45,7 @@ typedef struct index {
     bool has_attempts; /* some record crashed us before */
     announced_t announced[ANNOUNCED_MAX];
     size_t announced_count;
-    int64_t next_full_scan_ms, next_pool_tick_ms;
+    int64_t next_full_scan_ms, next_pool_tick_ms, next_ring_ms;
     uint64_t session; /* of the database, at the last scan */
 
     pthread_t replay;
@@ -62,10 +62,10 @@ void index_taken_over(void *index, const ulid_t *pack, uint64_t durable); /* for
 void index_yield(index_t *index); /* in a replay: lets waiting messages in between */
 void index_pause(index_t *index); /* with the writer unlocked */
 
-/* doorbell.c: tells whoever listens how far the change feed has got, if this replica numbers it: call
- * it behind a transaction that numbered changes, and about every second. */
+/* doorbell.c: tells whoever listens how far the change feed has got, if this replica numbers it. */
 status_t index_doorbell_start(index_t *index, const char *keys_folder);
-void index_changed(index_t *index);
+void index_ring(index_t *index);    /* about every second */
+void index_changed(index_t *index); /* behind a transaction: rings if it has numbered changes */
 
 /* ingest.c: reads a pack from its committed offset up to limit.
  * Fails: BUSY (another replica reads it now, or is in the way). */

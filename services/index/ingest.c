@@ -180,8 +180,7 @@ static status_t batch_commit(index_t *index, batch_t *batch)
     if (status == STATUS_OK) {
         metric_observe_us(&ingest_seconds, clock_wall_us() - begin_us);
         batch_tell(index, batch);
-        if (index->rows.sequence)
-            index_changed(index);
+        index_changed(index);
     }
     return status;
 }

@@ -226,7 +226,7 @@ static status_t idle_work(index_t *index, int64_t now_ms)
     if (atomic_load(&index->rebuilding))
         TRY(rebuild_finish(index));
     TRY(changes_tend(&index->rows, index->config->stable_seconds * 1000000));
-    index_changed(index);
+    index_ring(index);
     return STATUS_OK;
 }
 
