@@ -13,6 +13,10 @@
 /*
  * Finds what no message told of: the gap between the committed offset and what is durable, at every
  * start in all packs, every second in those that are open or were when last seen.
+ *
+ * What lies behind the durable end of a pack that somebody holds may be half a record, or a whole one
+ * that was acknowledged: only its holder knows, and after a crash it may take the pack over, seal it
+ * and never say a word. So such a pack is kept in mind until it is sealed, and counted as behind.
  */
 static metric_t unreadable_total =
     METRIC_COUNTER("zpacs_index_packs_unreadable_total",
@@ -121,17 +125,24 @@ static void end_check(const pack_listed_t *listed, uint64_t reached)
               LOG_NUMBER("size_bytes", listed->size_bytes));
 }
 
-static status_t pack_catch_up(index_t *index, const pack_listed_t *listed)
+/* Adds to lag what is left of a pack that somebody holds. */
+static status_t pack_catch_up(index_t *index, const pack_listed_t *listed, uint64_t *lag)
 {
     uint64_t committed = 0, reached = 0;
     bool sealed = false;
     TRY(pack_state(index, &listed->pack, &committed, &sealed));
+    if (sealed)
+        announced_forget(index, &listed->pack); /* another replica has read it to its end */
     if (sealed || (listed->is_open && listed->size_bytes <= committed))
         return STATUS_OK;
     uint64_t limit = listed->is_open ? open_limit(index, listed) : listed->size_bytes;
     reached = committed;
+    if (listed->is_open && limit < listed->size_bytes) {
+        *lag += listed->size_bytes - (limit > committed ? limit : committed);
+        recover_announce(index, &listed->pack, committed);
+    }
     if (limit > committed) {
-        atomic_store(&index->lag_bytes, (int64_t)(limit - committed));
+        atomic_store(&index->lag_bytes, (int64_t)(*lag + limit - committed));
         TRY(ingest_pack(index, &listed->pack, limit, &reached));
         if (reached > committed)
             log_info("pack.caught_up", LOG_TEXT("pack", listed->pack.text),
@@ -146,11 +157,44 @@ static status_t pack_catch_up(index_t *index, const pack_listed_t *listed)
     return pack_finish(index, &listed->pack, reached);
 }
 
+static bool listing_has(const pack_listing_t *listing, const ulid_t *pack)
+{
+    for (size_t i = 0; i < listing->count; i++)
+        if (strcmp(listing->packs[i].pack.text, pack->text) == 0)
+            return true;
+    return false;
+}
+
+/* false: there is no such pack any more. */
+static bool listing_add_sealed(index_t *index, pack_listing_t *listing, const ulid_t *pack)
+{
+    uint64_t size = 0;
+    int fd = -1;
+    status_t status = pack_store_file(index->store, pack, &fd, &size);
+    if (status == STATUS_OK) {
+        close(fd);
+        pack_listing_add(listing, &(pack_listed_t){*pack, size, false});
+    }
+    return status != STATUS_NOT_FOUND;
+}
+
+/* Packs that nothing has been read of yet: the database does not know them. */
+static void listing_add_announced(index_t *index, pack_listing_t *listing)
+{
+    for (size_t i = 0; i < index->announced_count;) {
+        ulid_t pack = index->announced[i].pack;
+        if (listing_has(listing, &pack) || listing_add_sealed(index, listing, &pack))
+            i++;
+        else
+            announced_forget(index, &pack);
+    }
+}
+
 /* Packs that were open when last seen and are not now: sealed since. */
 static status_t listing_add_closed(index_t *index, pack_listing_t *listing)
 {
     AUTO_STATEMENT *find = NULL;
-    size_t open_count = listing->count;
+    listing_add_announced(index, listing);
     TRY(database_prepare(index->writer, "SELECT pack FROM packs WHERE sealed = 0", &find));
     for (bool row = true;;) {
         TRY(statement_step(find, &row));
@@ -158,15 +202,8 @@ static status_t listing_add_closed(index_t *index, pack_listing_t *listing)
             return STATUS_OK;
         ulid_t pack = {0};
         memcpy(pack.text, statement_text(find, 0), ULID_LENGTH);
-        bool is_open = false;
-        for (size_t i = 0; i < open_count && !is_open; i++)
-            is_open = strcmp(listing->packs[i].pack.text, pack.text) == 0;
-        uint64_t size = 0;
-        int fd = -1;
-        if (is_open || pack_store_file(index->store, &pack, &fd, &size) != STATUS_OK)
-            continue;
-        close(fd);
-        pack_listing_add(listing, &(pack_listed_t){pack, size, false});
+        if (!listing_has(listing, &pack))
+            (void)listing_add_sealed(index, listing, &pack);
     }
 }
 
@@ -175,13 +212,13 @@ static status_t listing_add_closed(index_t *index, pack_listing_t *listing)
  * read keeps none of the others: a damaged one is an alarm at each look, any other failure (of the
  * disk, of the database) is the scan's, which will be made again.
  */
-static status_t listing_read(index_t *index, const pack_listing_t *listing)
+static status_t listing_read(index_t *index, const pack_listing_t *listing, uint64_t *lag)
 {
     status_t worst = STATUS_OK;
     bool busy = false;
     AUTO_FREE char *detail = NULL;
     for (size_t i = 0; i < listing->count && !atomic_load(&index->stopping); i++) {
-        status_t status = pack_catch_up(index, &listing->packs[i]);
+        status_t status = pack_catch_up(index, &listing->packs[i], lag);
         bool was_empty = status == STATUS_NOT_FOUND && listing->packs[i].is_open; /* and removed */
         busy |= status == STATUS_BUSY;
         if (status == STATUS_INVALID || (status == STATUS_NOT_FOUND && !was_empty)) {
@@ -203,14 +240,15 @@ static status_t listing_read(index_t *index, const pack_listing_t *listing)
 status_t recover_scan(index_t *index, bool sealed_too)
 {
     pack_listing_t listing = {0};
+    uint64_t lag = 0;
     status_t status = pack_store_listing(index->store, sealed_too, &listing);
     if (status == STATUS_OK && !sealed_too)
         status = listing_add_closed(index, &listing);
     if (status == STATUS_OK)
-        status = listing_read(index, &listing);
+        status = listing_read(index, &listing, &lag);
     pack_listing_destroy(&listing);
     if (status == STATUS_OK)
-        atomic_store(&index->lag_bytes, 0);
+        atomic_store(&index->lag_bytes, (int64_t)lag);
     return status;
 }
 
@@ -243,6 +281,7 @@ status_t recover_start(index_t *index)
     if (index->replay)
         pthread_join(index->replay, NULL); /* it has ended: replay_runs is false */
     index->replay = 0;
+    atomic_store(&index->lag_bytes, 1); /* at least, for all that is known before the first look */
     atomic_store(&index->replay_runs, true);
     if (pthread_create(&index->replay, NULL, replay_main, index) == 0)
         return STATUS_OK;

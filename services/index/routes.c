@@ -19,7 +19,8 @@ static metric_t find_seconds = METRIC_HISTOGRAM("zpacs_index_find_seconds", "Tim
 static metric_t locate_seconds =
     METRIC_HISTOGRAM("zpacs_index_locate_seconds", "Time of a question where bytes lie.");
 static metric_t lag = METRIC_GAUGE("zpacs_index_lag_bytes",
-                                   "Durable in packs and not yet in the index, as last seen.");
+                                   "In packs and not in the index, as last seen; what is being"
+                                   " written counts.");
 
 /* A lane's own: reading lanes have a connection each. */
 typedef struct {

@@ -278,6 +278,48 @@ static void test_open_pack(void **state)
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
 }
 
+/*
+ * Another service takes a pack over at start, so that its lock is held when the index looks; it seals
+ * it, and dies before it has told of it. What is in it may have been acknowledged.
+ */
+static void test_pack_in_other_hands_is_kept_in_mind(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_int_equal(atomic_load(&bench->index->lag_bytes), 0);
+    (void)sample_write(writer, &first);
+    (void)sample_write(writer, &second);
+    uint64_t unread = pack_writer_durable_offset(writer) - PACK_BLOCK_SIZE;
+    assert_int_equal(recover_scan(bench->index, true), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 0);
+    assert_int_equal(atomic_load(&bench->index->lag_bytes), unread);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+    assert_int_equal(atomic_load(&bench->index->lag_bytes), 0);
+    assert_int_equal(bench->index->announced_count, 0);
+}
+
+/* The record in it was never finished: its owner removes the pack, and nobody asks for it again. */
+static void test_pack_that_goes_is_forgotten(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    AUTO_FREE uint8_t *bytes = memory_allocate(4 << 20); /* more than is buffered */
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 64), STATUS_OK);
+    assert_int_equal(pack_writer_append(writer, bytes, 4 << 20), STATUS_OK);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_true(atomic_load(&bench->index->lag_bytes) > 0);
+    assert_int_equal(bench->index->announced_count, 1);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(recover_scan(bench->index, false), STATUS_OK);
+    assert_int_equal(atomic_load(&bench->index->lag_bytes), 0);
+    assert_int_equal(bench->index->announced_count, 0);
+}
+
 /* A rebuild while a writer holds its pack: nothing that was there may be missing behind it. */
 static void test_rebuild_with_a_living_writer(void **state)
 {
@@ -532,6 +574,8 @@ int main(void)
         TEST(test_rotted_copy_holds_nothing_up),
         TEST(test_resolve),
         TEST(test_open_pack),
+        TEST(test_pack_in_other_hands_is_kept_in_mind),
+        TEST(test_pack_that_goes_is_forgotten),
         TEST(test_rebuild_with_a_living_writer),
         TEST(test_unreadable_pack_keeps_no_other),
         TEST(test_start_finds_all),
