@@ -46,57 +46,9 @@ static status_t instance_read(index_t *index, item_t *item)
     return status;
 }
 
-static bool uid_or_empty(const char *uid)
-{
-    return !*uid || uid_is_valid(uid);
-}
-
-static status_t tombstone_read(item_t *item, const uint8_t *bytes, size_t length)
-{
-    Pack__Tombstone *tombstone = pack__tombstone__unpack(NULL, length, bytes);
-    if (!tombstone)
-        return fail(STATUS_INVALID, "a TOMBSTONE is not readable");
-    item->tombstone = tombstone;
-    if (!uid_is_valid(tombstone->study_instance_uid) ||
-        !uid_or_empty(tombstone->series_instance_uid) || !uid_or_empty(tombstone->sop_instance_uid))
-        return fail(STATUS_INVALID, "a TOMBSTONE has no valid UIDs");
-    return STATUS_OK;
-}
-
-static status_t resolve_read(item_t *item, const uint8_t *bytes, size_t length)
-{
-    Pack__Resolve *resolve = pack__resolve__unpack(NULL, length, bytes);
-    if (!resolve)
-        return fail(STATUS_INVALID, "a RESOLVE is not readable");
-    item->resolve = resolve;
-    if (!uid_is_valid(resolve->sop_instance_uid) || !ulid_is_valid(resolve->kept_pack))
-        return fail(STATUS_INVALID, "a RESOLVE names no record");
-    return STATUS_OK;
-}
-
-static status_t event_read(index_t *index, item_t *item)
-{
-    uint8_t *bytes = NULL;
-    size_t length = 0;
-    pack_record_type_t type = item->record.type;
-    if (type != PACK_RECORD_TOMBSTONE && type != PACK_RECORD_RESOLVE)
-        return STATUS_OK; /* of a later version: nothing here depends on it */
-    status_t status = pack_store_provenance(index->store, &item->record, &bytes, &length);
-    if (status == STATUS_OK)
-        status = type == PACK_RECORD_TOMBSTONE ? tombstone_read(item, bytes, length)
-                                               : resolve_read(item, bytes, length);
-    free(bytes);
-    return status;
-}
-
 static void item_clear(item_t *item)
 {
-    if (item->tombstone)
-        pack__tombstone__free_unpacked(item->tombstone, NULL);
-    if (item->resolve)
-        pack__resolve__free_unpacked(item->resolve, NULL);
-    item->tombstone = NULL;
-    item->resolve = NULL;
+    event_clear(item);
     item->is_instance = false;
 }
 

@@ -23,6 +23,8 @@ typedef struct {
     put_t put;        /* what became of it */
     Pack__Tombstone *tombstone;
     Pack__Resolve *resolve;
+    Pack__Restore *restore;
+    Pack__Hold *hold;
 } item_t;
 
 typedef struct {
@@ -44,5 +46,9 @@ void batch_destroy(batch_t **batch);
  * Fails: NOT_FOUND (nothing more below limit). */
 status_t batch_find_record(struct index *index, const ulid_t *pack, uint64_t limit,
                            uint64_t *offset, pack_record_t *out_record);
+
+/* events.c: the message of a record that is no instance. INVALID: it names nothing. */
+status_t event_read(struct index *index, item_t *item);
+void event_clear(item_t *item);
 
 #endif

@@ -34,45 +34,91 @@ static void graves_destroy(graves_t *graves)
     free(graves->graves);
 }
 
-static void bind_grave(statement_t *statement, const char *study, const char *series,
-                       const char *sop, int64_t received_up_to_us)
+/* What one TOMBSTONE speaks of. */
+typedef struct {
+    const pack_record_t *record;
+    const char *study, *series, *sop;
+} spell_t;
+
+static void bind_spell(statement_t *statement, const spell_t *spell)
 {
-    statement_bind_text(statement, 1, study);
-    statement_bind_text(statement, 2, series);
-    statement_bind_text(statement, 3, sop);
-    statement_bind_int64(statement, 4, received_up_to_us);
+    statement_bind_text(statement, 1, spell->study);
+    statement_bind_text(statement, 2, spell->series);
+    statement_bind_text(statement, 3, spell->sop);
+    statement_bind_text(statement, 4, spell->record->origin_pack.text);
+    statement_bind_int64(statement, 5, (int64_t)spell->record->origin_sequence);
 }
 
-static status_t tombstone_note(rows_t *rows, const char *study, const char *series, const char *sop,
-                               int64_t received_up_to_us)
+/* ---- the tombstone ----------------------------------------------------------------------------- */
+
+static status_t is_restored(rows_t *rows, const pack_record_t *record, bool *out_restored)
 {
-    statement_t *upsert = NULL;
+    AUTO_STATEMENT *find = NULL;
+    TRY(database_prepare(rows->database,
+                         "SELECT 1 FROM restores WHERE tombstone_pack = $1"
+                         " AND tombstone_sequence = $2",
+                         &find));
+    statement_bind_text(find, 1, record->origin_pack.text);
+    statement_bind_int64(find, 2, (int64_t)record->origin_sequence);
+    return statement_step(find, out_restored);
+}
+
+static status_t tombstone_put(rows_t *rows, const spell_t *spell, const Pack__Tombstone *tombstone,
+                              const char *pack, uint64_t up_to_sequence)
+{
+    statement_t *put = NULL;
     TRY(database_prepare(rows->database,
                          "INSERT INTO tombstones (study_instance_uid, series_instance_uid,"
-                         " sop_instance_uid, received_up_to_us) VALUES ($1, $2, $3, $4)"
-                         " ON CONFLICT (study_instance_uid, series_instance_uid, sop_instance_uid)"
-                         " DO UPDATE SET received_up_to_us = CASE WHEN"
-                         " tombstones.received_up_to_us < excluded.received_up_to_us"
-                         " THEN excluded.received_up_to_us ELSE tombstones.received_up_to_us END",
-                         &upsert));
-    bind_grave(upsert, study, series, sop, received_up_to_us);
-    return statement_post(upsert);
+                         " sop_instance_uid, origin_pack, origin_sequence, pack, up_to_sequence,"
+                         " received_up_to_us, deleted_us, instances)"
+                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+                         " ON CONFLICT (origin_pack, origin_sequence, pack) DO NOTHING",
+                         &put));
+    bind_spell(put, spell);
+    statement_bind_text(put, 6, pack);
+    statement_bind_int64(put, 7, (int64_t)up_to_sequence);
+    statement_bind_int64(put, 8, (int64_t)tombstone->received_up_to_us);
+    statement_bind_int64(put, 9, (int64_t)tombstone->deleted_us);
+    statement_bind_int64(put, 10, (int64_t)tombstone->instances);
+    return statement_post(put);
 }
 
-static status_t graves_find(rows_t *rows, const char *study, const char *series, const char *sop,
-                            int64_t received_up_to_us, graves_t *graves)
+static status_t tombstone_note(rows_t *rows, const spell_t *spell, const Pack__Tombstone *tombstone)
+{
+    if (tombstone->n_last_records == 0)
+        return tombstone_put(rows, spell, tombstone, "", 0);
+    for (size_t i = 0; i < tombstone->n_last_records; i++)
+        TRY(tombstone_put(rows, spell, tombstone, tombstone->last_records[i]->pack,
+                          tombstone->last_records[i]->sequence));
+    return STATUS_OK;
+}
+
+/* ---- what it kills ----------------------------------------------------------------------------- */
+
+/* Of a row with an origin: the tombstone of this transaction ($4, $5) names it. */
+#define IS_NAMED(row)                                                                              \
+    "EXISTS (SELECT 1 FROM tombstones t WHERE t.origin_pack = $4 AND t.origin_sequence = $5 AND"   \
+    " ((t.pack = " row "origin_pack AND t.up_to_sequence >= " row "origin_sequence)"               \
+    " OR (t.pack = '' AND t.received_up_to_us >= " row "received_us)))"
+
+#define GRAVES                                                                                     \
+    " FROM studies s JOIN series e ON e.study = s.id JOIN instances i ON i.series = e.id"          \
+    " WHERE s.study_instance_uid = $1 AND ($2 = '' OR e.series_instance_uid = $2)"                 \
+    " AND ($3 = '' OR i.sop_instance_uid = $3) AND " IS_NAMED("i.")
+
+#define BURIED_COLUMNS                                                                             \
+    "INSERT INTO buried (origin_pack, origin_sequence, received_us, sop_instance_uid,"             \
+    " study_instance_uid, series_instance_uid, pack, record_offset, dataset_length, since_us)"
+#define BURIED_STAY " ON CONFLICT (origin_pack, origin_sequence) DO NOTHING"
+
+static status_t graves_find(rows_t *rows, const spell_t *spell, graves_t *graves)
 {
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(rows->database,
                          "SELECT i.id, i.study, i.series, i.sop_instance_uid, i.pack,"
-                         " i.dataset_length FROM studies s"
-                         " JOIN series e ON e.study = s.id JOIN instances i ON i.series = e.id"
-                         " WHERE s.study_instance_uid = $1"
-                         " AND ($2 = '' OR e.series_instance_uid = $2)"
-                         " AND ($3 = '' OR i.sop_instance_uid = $3) AND i.received_us <= $4"
-                         " ORDER BY i.series",
+                         " i.dataset_length" GRAVES " ORDER BY i.series",
                          &find));
-    bind_grave(find, study, series, sop, received_up_to_us);
+    bind_spell(find, spell);
     for (bool row = true;;) {
         TRY(statement_step(find, &row));
         if (!row)
@@ -87,17 +133,46 @@ static status_t graves_find(rows_t *rows, const char *study, const char *series,
     }
 }
 
-static status_t copies_clear(rows_t *rows, const char *study, const char *series, const char *sop,
-                             int64_t received_up_to_us)
+/* Remembers where it lies: the deletion may be taken back. */
+static status_t graves_note(rows_t *rows, const spell_t *spell)
+{
+    statement_t *put = NULL;
+    TRY(database_prepare(rows->database,
+                         BURIED_COLUMNS
+                         " SELECT i.origin_pack, i.origin_sequence, i.received_us,"
+                         " i.sop_instance_uid, s.study_instance_uid, e.series_instance_uid,"
+                         " i.pack, i.record_offset, i.dataset_length, $6" GRAVES BURIED_STAY,
+                         &put));
+    bind_spell(put, spell);
+    statement_bind_int64(put, 6, rows->now_us);
+    return statement_post(put);
+}
+
+#define COPIES                                                                                     \
+    " FROM copies WHERE study_instance_uid = $1 AND ($2 = '' OR series_instance_uid = $2)"         \
+    " AND ($3 = '' OR sop_instance_uid = $3) AND " IS_NAMED("copies.")
+
+static status_t copies_note(rows_t *rows, const spell_t *spell)
+{
+    statement_t *put = NULL;
+    TRY(database_prepare(rows->database,
+                         BURIED_COLUMNS
+                         " SELECT origin_pack, origin_sequence, received_us, sop_instance_uid,"
+                         " study_instance_uid, series_instance_uid, pack, record_offset,"
+                         " dataset_length, $6" COPIES BURIED_STAY,
+                         &put));
+    bind_spell(put, spell);
+    statement_bind_int64(put, 6, rows->now_us);
+    return statement_post(put);
+}
+
+static status_t copies_clear(rows_t *rows, const spell_t *spell)
 {
     AUTO_STATEMENT *clear = NULL;
-    TRY(database_prepare(rows->database,
-                         "DELETE FROM copies WHERE study_instance_uid = $1"
-                         " AND ($2 = '' OR series_instance_uid = $2)"
-                         " AND ($3 = '' OR sop_instance_uid = $3) AND received_us <= $4"
-                         " RETURNING pack, dataset_length",
+    TRY(copies_note(rows, spell));
+    TRY(database_prepare(rows->database, "DELETE" COPIES " RETURNING pack, dataset_length",
                          &clear));
-    bind_grave(clear, study, series, sop, received_up_to_us);
+    bind_spell(clear, spell);
     for (bool row = true;;) {
         TRY(statement_step(clear, &row));
         if (!row)
@@ -144,45 +219,107 @@ static status_t graves_dig(rows_t *rows, const graves_t *graves)
     return STATUS_OK;
 }
 
-status_t rows_bury(rows_t *rows, const char *study, const char *series, const char *sop,
-                   int64_t received_up_to_us, const char *user)
+status_t rows_bury(rows_t *rows, const pack_record_t *record, const Pack__Tombstone *tombstone)
 {
     graves_t graves = {0};
-    TRY(rows_lock_study(rows, study));
+    bool restored = false;
+    const spell_t spell = {record, tombstone->study_instance_uid, tombstone->series_instance_uid,
+                           tombstone->sop_instance_uid};
+    TRY(rows_lock_study(rows, spell.study));
     TRY(rows_flush_parents(rows));
-    TRY(tombstone_note(rows, study, series, sop, received_up_to_us));
+    TRY(is_restored(rows, record, &restored));
+    if (restored)
+        return STATUS_OK; /* as if it had never been */
+    TRY(tombstone_note(rows, &spell, tombstone));
     TRY(rows_change(rows,
-                    *sop      ? "instance.deleted"
-                    : *series ? "series.deleted"
-                              : "study.deleted",
-                    study, series, sop, user));
-    status_t status = graves_find(rows, study, series, sop, received_up_to_us, &graves);
+                    *spell.sop      ? "instance.deleted"
+                    : *spell.series ? "series.deleted"
+                                    : "study.deleted",
+                    spell.study, spell.series, spell.sop, tombstone->user));
+    status_t status = graves_find(rows, &spell, &graves);
+    if (status == STATUS_OK)
+        status = graves_note(rows, &spell);
     if (status == STATUS_OK)
         status = heirs_lock(rows, &graves);
     if (status == STATUS_OK)
-        status = copies_clear(rows, study, series, sop, received_up_to_us);
+        status = copies_clear(rows, &spell);
     if (status == STATUS_OK)
         status = graves_dig(rows, &graves);
     graves_destroy(&graves);
     return status;
 }
 
-status_t rows_resolve(rows_t *rows, const char *sop, int64_t resolved_us, const char *kept_pack,
-                      int64_t kept_sequence)
+/* ---- decisions --------------------------------------------------------------------------------- */
+
+#define REJECTED(row)                                                                              \
+    " WHERE " row "sop_instance_uid = $1 AND EXISTS (SELECT 1 FROM verdicts v WHERE v.pack = " row \
+    "origin_pack AND v.sequence = " row "origin_sequence AND v.is_rejected = 1)"
+
+static status_t rejected_note(rows_t *rows, const char *sop)
 {
-    statement_t *upsert = NULL;
+    static const char *const texts[] = {
+        BURIED_COLUMNS
+        " SELECT i.origin_pack, i.origin_sequence, i.received_us,"
+        " i.sop_instance_uid, s.study_instance_uid, e.series_instance_uid,"
+        " i.pack, i.record_offset, i.dataset_length, $2 FROM instances i"
+        " JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series" REJECTED("i.")
+            BURIED_STAY,
+        BURIED_COLUMNS " SELECT origin_pack, origin_sequence, received_us, sop_instance_uid,"
+                       " study_instance_uid, series_instance_uid, pack, record_offset,"
+                       " dataset_length, $2 FROM copies" REJECTED("copies.") BURIED_STAY};
+    for (int i = 0; i < 2; i++) {
+        statement_t *put = NULL;
+        TRY(database_prepare(rows->database, texts[i], &put));
+        statement_bind_text(put, 1, sop);
+        statement_bind_int64(put, 2, rows->now_us);
+        TRY(statement_post(put));
+    }
+    return STATUS_OK;
+}
+
+/* The served record, if it is rejected. */
+static status_t rejected_row(rows_t *rows, const char *sop, bool *out_found,
+                             instance_row_t *out_row)
+{
+    AUTO_STATEMENT *find = NULL;
+    TRY(rows_find_instance(rows, sop, out_found, out_row));
+    if (!*out_found)
+        return STATUS_OK;
+    TRY(database_prepare(rows->database, "SELECT 1 FROM instances i" REJECTED("i."), &find));
+    statement_bind_text(find, 1, sop);
+    return statement_step(find, out_found);
+}
+
+static status_t rejected_copies_clear(rows_t *rows, const char *sop)
+{
+    AUTO_STATEMENT *clear = NULL;
     TRY(database_prepare(rows->database,
-                         "INSERT INTO resolves (sop_instance_uid, resolved_us, kept_pack,"
-                         " kept_sequence) VALUES ($1, $2, $3, $4)"
-                         " ON CONFLICT (sop_instance_uid) DO UPDATE SET"
-                         " resolved_us = excluded.resolved_us, kept_pack = excluded.kept_pack,"
-                         " kept_sequence = excluded.kept_sequence"
-                         " WHERE resolves.resolved_us < excluded.resolved_us",
-                         &upsert));
-    statement_bind_text(upsert, 1, sop);
-    statement_bind_int64(upsert, 2, resolved_us);
-    statement_bind_text(upsert, 3, kept_pack);
-    statement_bind_int64(upsert, 4, kept_sequence);
-    TRY(statement_post(upsert));
-    return rows_elect(rows, sop);
+                         "DELETE FROM copies" REJECTED("copies.") " RETURNING pack, dataset_length",
+                         &clear));
+    statement_bind_text(clear, 1, sop);
+    for (bool row = true;;) {
+        TRY(statement_step(clear, &row));
+        if (!row)
+            return STATUS_OK;
+        ulid_t pack = {0};
+        snprintf(pack.text, sizeof pack.text, "%s", statement_text(clear, 0));
+        TRY(rows_waste(rows, &pack, statement_int64(clear, 1)));
+    }
+}
+
+status_t rows_bury_rejected(rows_t *rows, const char *sop)
+{
+    bool found = false;
+    instance_row_t row;
+    TRY(rows_flush_parents(rows));
+    TRY(rejected_row(rows, sop, &found, &row));
+    if (found)
+        TRY(rows_lock_study(rows, row.study_instance_uid));
+    TRY(rejected_note(rows, sop));
+    TRY(rejected_copies_clear(rows, sop));
+    if (!found)
+        return STATUS_OK;
+    TRY(rows_delete_instance(rows, row.id));
+    TRY(rows_waste(rows, &row.pack, row.dataset_length));
+    return rows_settle(rows, row.study, row.series);
 }

@@ -15,4 +15,12 @@ const config_field_t index_config_fields[] = {
                   "threads that answer questions"),
     CONFIG_NUMBER(index_config_t, stable_seconds, "60", 1, 86400, "ZPACS_STABLE_SECONDS",
                   "a study is complete when no instance has come for so long"),
+    CONFIG_NUMBER(index_config_t, compact_after_seconds, "3600", 1, 31536000,
+                  "ZPACS_COMPACT_AFTER_SECONDS",
+                  "what is deleted can be brought back for so long; then its bytes go"),
+    CONFIG_NUMBER(
+        index_config_t, retire_grace_seconds, "600", 1, 86400, "ZPACS_RETIRE_GRACE_SECONDS",
+        "a pack whose living records were copied stays for so long: longer than a request"),
+    CONFIG_NUMBER(index_config_t, compact_bytes_per_second, "33554432", 65536, 1099511627776,
+                  "ZPACS_COMPACT_BYTES_PER_SECOND", "how fast living records are copied"),
     CONFIG_END};

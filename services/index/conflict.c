@@ -3,24 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Does a tombstone cover a record with these UIDs, received then? */
-static status_t is_dead(rows_t *rows, const char *study, const char *series, const char *sop,
-                        int64_t received_us, bool *out_dead)
-{
-    AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(rows->database,
-                         "SELECT 1 FROM tombstones WHERE study_instance_uid = $1"
-                         " AND (series_instance_uid = '' OR series_instance_uid = $2)"
-                         " AND (sop_instance_uid = '' OR sop_instance_uid = $3)"
-                         " AND received_up_to_us >= $4 LIMIT 1",
-                         &find));
-    statement_bind_text(find, 1, study);
-    statement_bind_text(find, 2, series);
-    statement_bind_text(find, 3, sop);
-    statement_bind_int64(find, 4, received_us);
-    return statement_step(find, out_dead);
-}
-
 /* The record that a RESOLVE chose for an instance. */
 static status_t kept_find(rows_t *rows, const char *sop, origin_t *out_kept)
 {
@@ -123,7 +105,7 @@ static status_t conflicts_mark(rows_t *rows, const char *sop)
         " WHERE i.sop_instance_uid = $1 AND i.sha256 = copies.sha256"
         " AND s.study_instance_uid = copies.study_instance_uid"
         " AND e.series_instance_uid = copies.series_instance_uid) OR EXISTS (SELECT 1 FROM resolves"
-        " r WHERE r.sop_instance_uid = $1 AND r.resolved_us >= copies.received_us)"
+        " r WHERE r.sop_instance_uid = $1 AND r.settles_up_to_us >= copies.received_us)"
         " THEN 0 ELSE 1 END WHERE sop_instance_uid = $1",
         &update));
     statement_bind_text(update, 1, sop);
@@ -143,6 +125,24 @@ static status_t copy_forget(rows_t *rows, const entry_t *entry)
     statement_bind_text(clear, 2, entry->origin.pack.text);
     statement_bind_int64(clear, 3, entry->origin.sequence);
     return statement_post(clear);
+}
+
+/* A copy that compaction has moved. */
+static status_t copy_move(rows_t *rows, const entry_t *entry, bool *out_moved)
+{
+    statement_t *update = NULL;
+    TRY(database_prepare(rows->database,
+                         "UPDATE copies SET pack = $4, record_offset = $5 WHERE sop_instance_uid ="
+                         " $1 AND origin_pack = $2 AND origin_sequence = $3",
+                         &update));
+    statement_bind_text(update, 1, entry->sop_instance_uid);
+    statement_bind_text(update, 2, entry->origin.pack.text);
+    statement_bind_int64(update, 3, entry->origin.sequence);
+    statement_bind_text(update, 4, entry->record.pack.text);
+    statement_bind_int64(update, 5, (int64_t)entry->record.offset);
+    TRY(statement_run(update));
+    *out_moved = database_changed_rows(rows->database) > 0;
+    return STATUS_OK;
 }
 
 static status_t must_insert(rows_t *rows, const entry_t *entry)
@@ -184,11 +184,15 @@ static status_t second_put(rows_t *rows, const entry_t *entry, const instance_ro
                            put_t *out_put)
 {
     origin_t kept = {0};
-    bool same = is_same_content(entry, row);
+    bool same = is_same_content(entry, row), moved = false;
     *out_put = same ? PUT_DUPLICATE : PUT_CONFLICT;
     TRY(rows_lock_study(rows, row->study_instance_uid));
     if (origin_is(&entry->origin, &row->origin)) /* compaction copied it: it lies elsewhere */
         return rows_move_instance(rows, entry, row);
+    TRY(copy_move(rows, entry, &moved));
+    if (moved)
+        return STATUS_OK;
+    TRY(rows_count_source(rows, entry));
     TRY(rows_change(rows, same ? "instance.duplicate" : "instance.conflict",
                     entry->study_instance_uid, entry->series_instance_uid, entry->sop_instance_uid,
                     entry->source));
@@ -200,7 +204,7 @@ static status_t second_put(rows_t *rows, const entry_t *entry, const instance_ro
     return conflicts_mark(rows, entry->sop_instance_uid);
 }
 
-static status_t living_put(rows_t *rows, const entry_t *entry, put_t *out_put)
+status_t rows_put_living(rows_t *rows, const entry_t *entry, put_t *out_put)
 {
     bool later = false, inserted = false, found = false;
     instance_row_t row;
@@ -209,10 +213,13 @@ static status_t living_put(rows_t *rows, const entry_t *entry, put_t *out_put)
     if (later) { /* the usual case: one statement tells that there is no such instance yet */
         TRY(rows_insert(rows, entry, &inserted));
         if (inserted)
-            return STATUS_OK;
+            return rows_count_source(rows, entry);
     }
     TRY(rows_find_instance(rows, entry->sop_instance_uid, &found, &row));
-    return found ? second_put(rows, entry, &row, out_put) : must_insert(rows, entry);
+    if (found)
+        return second_put(rows, entry, &row, out_put);
+    TRY(must_insert(rows, entry));
+    return rows_count_source(rows, entry);
 }
 
 status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put)
@@ -221,15 +228,11 @@ status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put)
     study_row_t *study = NULL;
     TRY(rows_lock_study(rows, entry->study_instance_uid));
     TRY(rows_find_study(rows, entry->study_instance_uid, &study));
-    if (entry->origin.received_us <= study->buried_up_to_us)
-        TRY(is_dead(rows, entry->study_instance_uid, entry->series_instance_uid,
-                    entry->sop_instance_uid, entry->origin.received_us, &dead));
-    if (dead) {
-        *out_put = PUT_DEAD;
-        return rows_waste(rows, &entry->record.pack, (int64_t)entry->record.dataset_length);
-    }
-    TRY(rows_count_source(rows, entry));
-    return living_put(rows, entry, out_put);
+    TRY(rows_is_dead(rows, entry, study->has_tombstones, &dead));
+    if (!dead)
+        return rows_put_living(rows, entry, out_put);
+    *out_put = PUT_DEAD;
+    return rows_put_buried(rows, entry);
 }
 
 /* ---- electing ---------------------------------------------------------------------------------- */
@@ -267,6 +270,10 @@ static status_t copy_serve(rows_t *rows, const ulid_t *pack, int64_t offset,
 {
     pack_record_t record = {0};
     entry_t entry = {0};
+    bool held = false;
+    TRY(rows_hold_pack(rows, pack, &held));
+    if (!held)
+        return STATUS_OK;
     status_t status = pack_store_record(rows->store, pack, (uint64_t)offset, &record);
     if (status == STATUS_OK)
         status = entry_read(rows->store, &record, false, &entry);

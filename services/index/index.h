@@ -8,6 +8,7 @@
 #include "index/progress.h"
 #include "index/rows.h"
 #include "pack/pool.h"
+#include "pack/reserve.h"
 #include "wire/wire.h"
 
 #include <pthread.h>
@@ -39,6 +40,7 @@ typedef struct index {
     database_t *writer;
     rows_t rows;
     pack_pool_t *pool;
+    pack_reserve_t *reserve; /* NULL: another replica on this folder holds it */
     batch_t *batch;
     entry_t entry; /* of outcomes; its memory is used again and again */
     progress_t progress;
@@ -48,6 +50,8 @@ typedef struct index {
     int64_t next_full_scan_ms, next_pool_tick_ms, next_ring_ms;
     uint64_t session; /* of the database, at the last scan */
 
+    pthread_t compactor; /* if compactor_runs */
+    bool compactor_runs;
     pthread_t replay;
     atomic_bool replay_runs, stopping, rebuilding, database_ok;
     atomic_int_fast64_t rebuilt_instances, lag_bytes, lane_alive_ms;
@@ -86,7 +90,16 @@ status_t rebuild_prepare(index_t *index); /* at start: when the way of extractin
 status_t rebuild_finish(index_t *index);
 status_t rebuild_follow(index_t *index); /* another replica may have started one */
 
+/* event_write.c: a decision into a pack of ours, durable; then what follows from it into the rows.
+ * On a full disk the reserve is given up for it. Fails: UNAVAILABLE, TOO_LARGE. */
+status_t event_write(index_t *index, pack_record_type_t type, const ProtobufCMessage *message,
+                     pack_record_t *out_record);
+status_t event_take_in(index_t *index, const pack_record_t *record);
+void reserve_start(index_t *index);
+void reserve_tend(index_t *index); /* every minute or so: fills it again */
+
 /* remove.c */
+status_t object_check(const char *study, const char *series, const char *sop); /* INVALID */
 status_t remove_run(index_t *index, const Index__Delete *what, uint64_t *out_instances);
 
 /* locate.c */

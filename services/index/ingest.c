@@ -94,6 +94,10 @@ static void locks_collect(rows_t *rows, const batch_t *batch)
         const char *patient, *issuer;
         if (item->tombstone)
             locks_add_study(&rows->locks, item->tombstone->study_instance_uid);
+        if (item->restore)
+            locks_add_study(&rows->locks, item->restore->study_instance_uid);
+        for (size_t k = 0; item->resolve && k < item->resolve->n_study_instance_uids; k++)
+            locks_add_study(&rows->locks, item->resolve->study_instance_uids[k]);
         if (!item->is_instance)
             continue;
         locks_add_study(&rows->locks, item->entry.study_instance_uid);
@@ -102,19 +106,26 @@ static void locks_collect(rows_t *rows, const batch_t *batch)
     }
 }
 
+static status_t event_apply(rows_t *rows, item_t *item)
+{
+    bool is_new = false;
+    TRY(rows_put_event(rows, &item->record, &is_new));
+    if (!is_new)
+        return STATUS_OK; /* compaction has moved it */
+    if (item->tombstone)
+        return rows_bury(rows, &item->record, item->tombstone);
+    if (item->restore)
+        return rows_restore(rows, item->restore);
+    if (item->hold)
+        return rows_hold(rows, &item->record, item->hold);
+    return item->resolve ? rows_resolve(rows, &item->record, item->resolve) : STATUS_OK;
+}
+
 static status_t item_apply(rows_t *rows, item_t *item)
 {
     if (item->is_instance)
         return rows_put(rows, &item->entry, &item->put);
-    if (item->tombstone)
-        return rows_bury(rows, item->tombstone->study_instance_uid,
-                         item->tombstone->series_instance_uid, item->tombstone->sop_instance_uid,
-                         (int64_t)item->tombstone->received_up_to_us, item->tombstone->user);
-    if (item->resolve)
-        return rows_resolve(rows, item->resolve->sop_instance_uid,
-                            (int64_t)item->resolve->resolved_us, item->resolve->kept_pack,
-                            (int64_t)item->resolve->kept_sequence);
-    return STATUS_OK;
+    return item->record.type == PACK_RECORD_INSTANCE ? STATUS_OK : event_apply(rows, item);
 }
 
 static status_t batch_apply(index_t *index, batch_t *batch)

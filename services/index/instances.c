@@ -169,7 +169,8 @@ status_t rows_move_instance(rows_t *rows, const entry_t *entry, const instance_r
     statement_bind_int64(update, 2, (int64_t)entry->record.offset);
     statement_bind_int64(update, 3, (int64_t)entry->record.dataset_offset);
     statement_bind_int64(update, 4, row->id);
-    return statement_post(update);
+    TRY(statement_post(update));
+    return rows_waste(rows, &row->pack, row->dataset_length); /* where it was it is dead */
 }
 
 status_t rows_delete_instance(rows_t *rows, int64_t id)

@@ -1,4 +1,4 @@
-#include "index/index.h"
+#include "index/compaction.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -32,6 +32,8 @@ static status_t index_start(void *config, void **out_state)
                                      .lane_idle = index_lane_idle,
                                      .context = index};
     status_t status = index_doorbell_start(index, keys);
+    if (status == STATUS_OK)
+        status = compaction_start(index);
     if (status == STATUS_OK)
         status = wire_server_start(&options, &index->server);
     if (status != STATUS_OK) {

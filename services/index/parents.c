@@ -45,11 +45,12 @@ static status_t study_read(rows_t *rows, study_row_t *study)
     statement_bind_text(find, 1, study->uid);
     TRY(parent_read(find, &study->id, &study->first));
     TRY(database_prepare(rows->database,
-                         "SELECT COALESCE(MAX(received_up_to_us), 0) FROM tombstones"
-                         " WHERE study_instance_uid = $1",
-                         &find));
+                         "SELECT 1 FROM tombstones WHERE study_instance_uid = $1 LIMIT 1", &find));
     statement_bind_text(find, 1, study->uid);
-    return number_read(find, &study->buried_up_to_us);
+    int64_t any = 0;
+    TRY(number_read(find, &any));
+    study->has_tombstones = any != 0;
+    return STATUS_OK;
 }
 
 status_t rows_find_study(rows_t *rows, const char *study_instance_uid, study_row_t **out_study)

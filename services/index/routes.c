@@ -210,11 +210,13 @@ static status_t idle_work(index_t *index, int64_t now_ms)
     uint64_t session = database_session(index->writer); /* a new one may have forgotten the end */
     bool full = now_ms >= index->next_full_scan_ms || index->session != session;
     index->session = session;
+    pack_store_tick(index->store);
     if (full)
         index->next_full_scan_ms = now_ms + FULL_SCAN_MS;
     if (now_ms >= index->next_pool_tick_ms) {
         index->next_pool_tick_ms = now_ms + POOL_TICK_MS;
         pack_pool_tick(index->pool);
+        reserve_tend(index);
         TRY(pack_pool_sweep(index->pool, index_taken_over, index));
     }
     if (atomic_load(&index->replay_runs)) /* that thread reads all packs */

@@ -12,6 +12,7 @@ void rows_begin(rows_t *rows)
 {
     rows->now_us = clock_wall_us();
     rows->sequence = 0;
+    rows->judged_pack.text[0] = 0;
     rows->study_count = rows->series_count = rows->source_count = rows->waste_count = 0;
     memset(rows->counters, 0, sizeof rows->counters);
 }

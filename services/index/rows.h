@@ -4,12 +4,14 @@
 #include "database/database.h"
 #include "index/entry.h"
 #include "index/locks.h"
+#include "pack.pb-c.h"
 
 /*
  * The rows of the index. What they say depends on the set of records alone, never on the order in
  * which they were read, nor on which replica read them:
  *
- *   - a record is dead when a tombstone covers it (UIDs, and received up to then)
+ *   - a record is dead when a tombstone that was not taken back names it, or when the latest
+ *     decision that names it rejects it; its place is remembered in table `buried`
  *   - of the living records of a SOP Instance UID the one that a RESOLVE names is served, else the
  *     smallest origin; the others are rows of table copies
  *   - a study's or series' attributes are those of its instance with the smallest origin
@@ -40,7 +42,7 @@ typedef struct {
     uid_text_t uid;
     int64_t id; /* 0: there is no row */
     origin_t first;
-    int64_t buried_up_to_us; /* by the latest tombstone in it; 0: none */
+    bool has_tombstones;
     int64_t added_series, added_instances;
 } study_row_t;
 
@@ -67,11 +69,13 @@ typedef struct {
     database_t *database;
     pack_store_t *store;
     locks_t locks;
-    int64_t now_us;    /* of this transaction: version and time of its rows */
-    bool is_careful;   /* instances may have come before: that was hoped against, in vain */
-    bool is_numbering; /* this replica numbers the change feed */
-    uint64_t session;  /* of the database, in which it was elected to do so */
-    int64_t sequence;  /* the last number given; 0: not known */
+    int64_t now_us;     /* of this transaction: version and time of its rows */
+    bool is_careful;    /* instances may have come before: that was hoped against, in vain */
+    bool is_numbering;  /* this replica numbers the change feed */
+    uint64_t session;   /* of the database, in which it was elected to do so */
+    int64_t sequence;   /* the last number given; 0: not known */
+    ulid_t judged_pack; /* the last origin pack of which was asked: */
+    bool has_verdicts;  /* does any decision name a record of it? */
     study_row_t studies[ROWS_KNOWN_MAX];
     series_row_t series[ROWS_KNOWN_MAX];
     source_row_t sources[ROWS_KNOWN_MAX];
@@ -126,6 +130,20 @@ status_t rows_is_later(rows_t *rows, const entry_t *entry, bool *out_later);
 status_t rows_put_parents(rows_t *rows, const entry_t *entry, study_row_t **out_study,
                           series_row_t **out_series);
 
+/* buried.c: what is dead, and is it so for good? */
+status_t rows_is_dead(rows_t *rows, const entry_t *entry, bool has_tombstones, bool *out_dead);
+status_t rows_put_buried(rows_t *rows, const entry_t *entry); /* a record that was dead when read */
+/* Brings back what is buried of this object and is dead no longer. */
+status_t rows_exhume(rows_t *rows, const char *study, const char *series, const char *sop);
+status_t rows_exhume_record(rows_t *rows, const char *origin_pack, int64_t origin_sequence);
+/* Keeps the pack from being removed before this transaction's end; false: it is being removed, or
+ * gone. For who makes a row point to a place where a record has lain dead. */
+status_t rows_hold_pack(rows_t *rows, const ulid_t *pack, bool *out_held);
+
+/* events.c: notes where a record that is no instance lies; false: it was known, and is not to be
+ * applied again. */
+status_t rows_put_event(rows_t *rows, const pack_record_t *record, bool *out_is_new);
+
 /* instances.c */
 status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *out_found,
                             instance_row_t *out_row);
@@ -137,6 +155,7 @@ status_t rows_delete_instance(rows_t *rows, int64_t id);
 
 /* conflict.c: takes in an INSTANCE record. */
 status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put);
+status_t rows_put_living(rows_t *rows, const entry_t *entry, put_t *out_put);
 
 /* conflict.c: the instance's row is gone or a decision was made: serves the right one of its
  * living records. */
@@ -159,10 +178,11 @@ void rows_append_columns(buffer_t *sql, level_t level, columns_t form, int first
 void rows_bind_columns(statement_t *statement, level_t level, int first_number,
                        const extract_t *extract);
 
-/* bury.c: applies the events. */
-status_t rows_bury(rows_t *rows, const char *study, const char *series, const char *sop,
-                   int64_t received_up_to_us, const char *user);
-status_t rows_resolve(rows_t *rows, const char *sop, int64_t resolved_us, const char *kept_pack,
-                      int64_t kept_sequence);
+/* bury.c, restore.c, decide.c: apply the events, each of which is new. */
+status_t rows_bury(rows_t *rows, const pack_record_t *record, const Pack__Tombstone *tombstone);
+status_t rows_bury_rejected(rows_t *rows, const char *sop); /* what decisions say is dead */
+status_t rows_restore(rows_t *rows, const Pack__Restore *restore);
+status_t rows_hold(rows_t *rows, const pack_record_t *record, const Pack__Hold *hold);
+status_t rows_resolve(rows_t *rows, const pack_record_t *record, const Pack__Resolve *resolve);
 
 #endif

@@ -149,8 +149,67 @@ static const char version_4[] = "DROP INDEX studies_newest;"
                                 "CREATE INDEX studies_newest ON studies"
                                 " (study_date DESC, study_time DESC, study_instance_uid DESC);";
 
-const migration_t schema_migrations[] = {
-    {version_1, NULL}, {version_2, NULL}, {version_3, NULL}, {version_4, NULL}, {NULL, NULL}};
+/* What is dead is known until its bytes are gone, so that a deletion can be taken back and compaction
+ * knows what to leave out. All is read again: the tombstones of before do not say where they stand. */
+static const char version_5[] =
+    /* retired_us     its living records were copied: the file goes when the grace is over (0: no)
+     * condemned      it is being removed: no row may come to point to it any more
+     * held_until_us  compaction leaves it alone until then: something was wrong with it */
+    "ALTER TABLE packs ADD COLUMN retired_us BIGINT NOT NULL DEFAULT 0;"
+    "ALTER TABLE packs ADD COLUMN condemned BIGINT NOT NULL DEFAULT 0;"
+    "ALTER TABLE packs ADD COLUMN held_until_us BIGINT NOT NULL DEFAULT 0;"
+    "CREATE INDEX packs_retired ON packs (retired_us) WHERE retired_us > 0;"
+    "CREATE INDEX packs_by_size ON packs (committed_offset) WHERE sealed = 1 AND retired_us = 0;"
+
+    /* Deletions by the origin of their record. A row says: of this object, the records of this
+     * pack up to this sequence are dead. Without a pack: those received up to then. */
+    "DROP TABLE tombstones;"
+    "CREATE TABLE tombstones (origin_pack {TEXT} NOT NULL, origin_sequence BIGINT NOT NULL,"
+    " study_instance_uid {TEXT} NOT NULL, series_instance_uid {TEXT} NOT NULL,"
+    " sop_instance_uid {TEXT} NOT NULL, pack {TEXT} NOT NULL, up_to_sequence BIGINT NOT NULL,"
+    " received_up_to_us BIGINT NOT NULL, deleted_us BIGINT NOT NULL, instances BIGINT NOT NULL,"
+    " PRIMARY KEY (origin_pack, origin_sequence, pack));"
+    "CREATE INDEX tombstones_by_study ON tombstones (study_instance_uid, pack);"
+
+    /* Tombstones that were taken back: they have no row above. */
+    "CREATE TABLE restores (tombstone_pack {TEXT} NOT NULL, tombstone_sequence BIGINT NOT NULL,"
+    " PRIMARY KEY (tombstone_pack, tombstone_sequence));"
+
+    /* What decisions say of single records: the latest one that names a record counts. */
+    "CREATE TABLE verdicts (pack {TEXT} NOT NULL, sequence BIGINT NOT NULL,"
+    " decided_us BIGINT NOT NULL, event_pack {TEXT} NOT NULL, event_sequence BIGINT NOT NULL,"
+    " is_rejected BIGINT NOT NULL, PRIMARY KEY (pack, sequence));"
+    "DROP TABLE resolves;"
+    "CREATE TABLE resolves (sop_instance_uid {TEXT} PRIMARY KEY, resolved_us BIGINT NOT NULL,"
+    " event_pack {TEXT} NOT NULL, event_sequence BIGINT NOT NULL,"
+    " kept_pack {TEXT} NOT NULL, kept_sequence BIGINT NOT NULL,"
+    " settles_up_to_us BIGINT NOT NULL);"
+
+    /* Released ones stay: an older HOLD may be read later. */
+    "CREATE TABLE holds (study_instance_uid {TEXT} PRIMARY KEY, changed_us BIGINT NOT NULL,"
+    " event_pack {TEXT} NOT NULL, event_sequence BIGINT NOT NULL, released BIGINT NOT NULL,"
+    " user_name {TEXT} NOT NULL, reason {TEXT} NOT NULL);"
+
+    /* Dead INSTANCE records whose bytes are still there. */
+    "CREATE TABLE buried (origin_pack {TEXT} NOT NULL, origin_sequence BIGINT NOT NULL,"
+    " received_us BIGINT NOT NULL, sop_instance_uid {TEXT} NOT NULL,"
+    " study_instance_uid {TEXT} NOT NULL, series_instance_uid {TEXT} NOT NULL,"
+    " pack {TEXT} NOT NULL, record_offset BIGINT NOT NULL, dataset_length BIGINT NOT NULL,"
+    " since_us BIGINT NOT NULL, PRIMARY KEY (origin_pack, origin_sequence));"
+    "CREATE INDEX buried_by_study ON buried (study_instance_uid);"
+    "CREATE INDEX buried_by_pack ON buried (pack);"
+    "CREATE INDEX buried_since ON buried (since_us);"
+    "CREATE INDEX copies_by_pack ON copies (pack);"
+
+    /* Where each record that is no instance lies. */
+    "CREATE TABLE events (origin_pack {TEXT} NOT NULL, origin_sequence BIGINT NOT NULL,"
+    " pack {TEXT} NOT NULL, record_offset BIGINT NOT NULL,"
+    " PRIMARY KEY (origin_pack, origin_sequence));"
+
+    "UPDATE settings SET value = '' WHERE name = 'extract_version';";
+
+const migration_t schema_migrations[] = {{version_1, NULL}, {version_2, NULL}, {version_3, NULL},
+                                         {version_4, NULL}, {version_5, NULL}, {NULL, NULL}};
 
 /* For wildcards at the beginning of a value; without the extension such a query reads all rows. */
 const char *const schema_optional[] = {
@@ -169,6 +228,9 @@ status_t schema_clear(database_t *database)
                                       "{TRUNCATE} modalities; {TRUNCATE} waste;"
                                       "{TRUNCATE} copies; {TRUNCATE} tombstones;"
                                       "{TRUNCATE} resolves; {TRUNCATE} changes;"
+                                      "{TRUNCATE} restores; {TRUNCATE} verdicts;"
+                                      "{TRUNCATE} holds; {TRUNCATE} buried;"
+                                      "{TRUNCATE} events;"
                                       "{TRUNCATE} sources; {TRUNCATE} counters;");
 }
 

@@ -169,6 +169,7 @@ static status_t start(index_t *index)
     TRY(changes_elect(&index->rows));
     TRY(rebuild_prepare(index));
     TRY(pack_pool_open(data, &index->pool, index_taken_over, index));
+    reserve_start(index);
     atomic_store(&index->database_ok, true);
     atomic_store(&index->lane_alive_ms, clock_monotonic_ms());
     return recover_start(index);
@@ -212,12 +213,15 @@ void index_close(index_t **closed)
     if (!index)
         return;
     atomic_store(&index->stopping, true);
+    if (index->compactor_runs)
+        pthread_join(index->compactor, NULL);
     if (index->replay)
         pthread_join(index->replay, NULL);
     wire_publisher_t *doorbell = atomic_exchange(&index->doorbell, NULL);
     wire_publisher_close(&doorbell);
     if (index->pool)
         pack_pool_close(&index->pool);
+    pack_reserve_close(&index->reserve);
     if (index->writer) {
         if (index->rows.is_numbering)
             (void)schema_set(index->writer, "clean", "1");
