@@ -2,9 +2,12 @@
 
 #include "base/memory.h"
 #include "dicom/reader.h"
+#include "dicom/words.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define TAG_PIXEL_DATA DICOM_TAG(0x7FE0, 0x0010)
 
 /* What the dataset says about its pixels; numbers are 0 when missing. */
 typedef struct {
@@ -64,7 +67,7 @@ static void take_attribute(image_t *image, const dicom_token_t *token)
         break;
     case DICOM_TAG(0x7FE0, 0x0008):
     case DICOM_TAG(0x7FE0, 0x0009):
-    case DICOM_TAG(0x7FE0, 0x0010):
+    case TAG_PIXEL_DATA:
         image->pixels = *token;
         break;
     }
@@ -98,6 +101,13 @@ static status_t read_image(const uint8_t *dataset, size_t length,
 
 /* ---- native --------------------------------------------------------------------------------- */
 
+static unsigned word_of(const image_t *image)
+{
+    return image->pixels.tag == TAG_PIXEL_DATA
+               ? dicom_word_of_pixels(image->pixels.vr, image->bits_allocated)
+               : dicom_word_of_vr(image->pixels.vr);
+}
+
 static status_t locate_native(const image_t *image, dicom_frames_t *frames)
 {
     if (!image->rows || !image->columns || !image->samples_per_pixel || !image->bits_allocated)
@@ -117,6 +127,9 @@ static status_t locate_native(const image_t *image, dicom_frames_t *frames)
                     image->frame_count, (unsigned long long)bits, image->pixels.length);
     frames->frame_bits = bits;
     frames->pixel_value_offset = image->pixels.value_offset;
+    frames->pixel_value_length = available;
+    if (image->pixels.big_endian)
+        frames->word = word_of(image);
     frames->span_count = image->frame_count;
     frames->spans = memory_allocate(image->frame_count * sizeof *frames->spans);
     for (uint64_t i = 0; i < image->frame_count; i++) {
@@ -276,7 +289,7 @@ status_t dicom_frames_locate(const uint8_t *dataset, size_t length, const char *
     dicom_frames_t *frames = memory_allocate(sizeof *frames);
     frames->frame_count = image.frame_count;
     frames->encapsulated = image.pixels.kind == DICOM_TOKEN_ENCAPSULATED;
-    frames->big_endian = image.pixels.big_endian;
+    frames->word = 1;
     frames->bits_allocated = image.bits_allocated;
     frames->rows = image.rows;
     frames->columns = image.columns;

@@ -23,11 +23,13 @@ typedef struct {
 typedef struct {
     uint32_t frame_count;
     bool encapsulated;
-    bool big_endian;
+    unsigned word; /* native: bytes of a word to turn round to little endian; 1: none */
     uint32_t bits_allocated, rows, columns, samples_per_pixel;
     uint64_t frame_bits;         /* native: bits of one frame */
     uint64_t pixel_value_offset; /* native: of frame 0, so that a prefix of the dataset suffices to
-                                    know where each frame would lie */
+                                    know where each frame would lie; words are counted from here, so
+                                    that a frame of odd size begins inside one */
+    uint64_t pixel_value_length; /* native: as far as it lies within the bytes */
     dicom_span_t *spans;         /* native: one per frame; encapsulated: all fragments in order */
     uint32_t *frame_first; /* encapsulated: frame i is spans[frame_first[i] .. frame_first[i+1]) */
     uint32_t span_count;

@@ -151,18 +151,12 @@ static int padding_of(uint16_t vr, size_t length)
     return zero ? 0 : ' ';
 }
 
-/*
- * PS3.5 8.1.1 splits pixels into words of 16 bits and so turns round 8-bit pixels in OW as well.
- * Pixels of 32 and 64 bits are in the field turned round as a whole.
- */
 static unsigned word_of(const recoder_t *recoder, const dicom_token_t *token, uint16_t vr)
 {
     if (!token->big_endian)
         return 1;
-    unsigned pixel = recoder->bits_allocated / 8;
-    bool of_pixel = pixel == 2 || pixel == 4 || pixel == 8;
-    if (token->depth == 0 && token->tag == TAG_PIXEL_DATA && of_pixel)
-        return pixel;
+    if (token->depth == 0 && token->tag == TAG_PIXEL_DATA)
+        return dicom_word_of_pixels(vr, recoder->bits_allocated);
     return dicom_word_of_vr(vr);
 }
 

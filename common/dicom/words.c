@@ -2,6 +2,7 @@
 
 #include "dicom/reader.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* clang-format off */
@@ -23,6 +24,12 @@ unsigned dicom_word_of_vr(uint16_t vr)
 }
 
 /* clang-format on */
+
+unsigned dicom_word_of_pixels(uint16_t vr, uint32_t bits_allocated)
+{
+    bool whole = bits_allocated == 16 || bits_allocated == 32 || bits_allocated == 64;
+    return whole ? bits_allocated / 8 : dicom_word_of_vr(vr);
+}
 
 /* Whole words from the beginning of one; the many pixels of an image come this way. */
 static void turn_whole(uint8_t *out, const uint8_t *in, size_t length, unsigned word)

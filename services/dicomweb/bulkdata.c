@@ -1,5 +1,6 @@
 /* WADO-RS: what a BulkDataURI of /metadata names.                               PS3.18 10.4.1.1.5 */
 #include "dicom/json.h"
+#include "dicom/reader.h"
 #include "dicom/words.h"
 #include "dicomweb/frames.h"
 #include "dicomweb/parts.h"
@@ -44,6 +45,22 @@ static const char *document_type(const stored_t *stored, const dataset_t *datase
     return OCTETS;
 }
 
+/* Of a big endian value; of Pixel Data its description tells, and its VR only when that is missing. */
+static unsigned word_of(const stored_t *stored, const dataset_t *dataset, const char *path,
+                        uint16_t vr)
+{
+    const uint8_t *bits;
+    size_t length;
+    uint16_t bits_vr;
+    bool encapsulated;
+    if (strcasecmp(path, "7FE00010") != 0 ||
+        dicom_bulk_find(dataset->bytes, dataset->length, stored->location.transfer_syntax,
+                        "00280100", &bits, &length, &bits_vr, &encapsulated) != STATUS_OK ||
+        length < 2)
+        return dicom_word_of_vr(vr);
+    return dicom_word_of_pixels(vr, dicom_uint16(bits, true));
+}
+
 static status_t find(const stored_t *stored, const dataset_t *dataset, const char *path,
                      value_t *out_value)
 {
@@ -57,7 +74,7 @@ static status_t find(const stored_t *stored, const dataset_t *dataset, const cha
     value.media_type = document_type(stored, dataset, path);
     value.bytes = (bytes_t){.fd = stored->fd, .length = length, .word = 1};
     if (stored->syntax->big_endian)
-        value.bytes.word = dicom_word_of_vr(vr);
+        value.bytes.word = word_of(stored, dataset, path, vr);
     if (dataset->is_inflated || value.bytes.word > 1)
         value.bytes.memory = bytes;
     else
@@ -120,12 +137,6 @@ static void answer(dicomweb_t *dicomweb, http_request_t *request, const target_t
         send_single(request, value, &offers[choice]);
 }
 
-/* Pixel data in words of more than 16 bits is OW all the same: only its description tells. */
-static bool is_big_endian_pixel_data(const stored_t *stored, const char *path)
-{
-    return stored->syntax->big_endian && strncmp(path, "7FE0", 4) == 0;
-}
-
 static void answer_value(dicomweb_t *dicomweb, http_request_t *request, const target_t *target,
                          const stored_t *stored, const char *path, const http_accept_t *accept)
 {
@@ -139,7 +150,7 @@ static void answer_value(dicomweb_t *dicomweb, http_request_t *request, const ta
     else if (value.encapsulated && video_is(stored))
         video_answer(dicomweb, request, stored, &dataset, value.in_dataset,
                      (size_t)value.bytes.length, path, accept);
-    else if (value.encapsulated || is_big_endian_pixel_data(stored, path))
+    else if (value.encapsulated)
         frames_answer(dicomweb, request, stored, &(frame_list_t){NULL, 0}, accept);
     else
         answer(dicomweb, request, target, path, &value, accept);

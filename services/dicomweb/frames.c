@@ -2,6 +2,7 @@
 #include "dicomweb/frames.h"
 
 #include "base/memory.h"
+#include "dicom/words.h"
 #include "dicomweb/frame_cache.h"
 #include "dicomweb/parts.h"
 #include "dicomweb/url.h"
@@ -20,22 +21,9 @@ typedef struct {
     const frame_table_t *table;
     const uint8_t
         *memory;     /* the dataset, when the frames must be changed on their way; else NULL */
-    unsigned word;   /* bytes of a word to turn round; 1: none */
     const char *url; /* of the instance */
     offer_t offer;
 } answer_t;
-
-/*
- * Words of big endian pixels. 8-bit pixels in OW lie swapped in 16-bit words too (PS3.5 8.1.1, A.3),
- * but nobody is known to write them so, and all readers take them in order.
- */
-static unsigned word_size(const dicom_frames_t *frames)
-{
-    if (!frames->big_endian || frames->encapsulated)
-        return 1;
-    unsigned bytes = frames->bits_allocated / 8;
-    return bytes == 2 || bytes == 4 || bytes == 8 ? bytes : 1;
-}
 
 /* A native frame of single bits that does not begin at a byte (PS3.5 8.1.1). */
 static bool is_bit_packed(const dicom_frames_t *frames)
@@ -53,15 +41,25 @@ static uint64_t frame_length(const dicom_frames_t *frames, uint32_t index)
     return length;
 }
 
-static bool send_span(const answer_t *answer, const dicom_span_t *span)
+/* Of the native pixels, which are one value: the words of big endian ones go across frames. */
+static bool send_pixels(const answer_t *answer, const dicom_span_t *span)
+{
+    const dicom_frames_t *frames = answer->table->frames;
+    bytes_t bytes = {.fd = answer->stored->fd,
+                     .offset = answer->stored->location.dataset_offset + frames->pixel_value_offset,
+                     .length = frames->pixel_value_length,
+                     .word = frames->word};
+    if (answer->memory)
+        bytes.memory = answer->memory + frames->pixel_value_offset;
+    return bytes_send(answer->request, &bytes, span->offset - frames->pixel_value_offset,
+                      span->length);
+}
+
+static bool send_fragment(const answer_t *answer, const dicom_span_t *span)
 {
     bytes_t bytes = {.fd = answer->stored->fd,
                      .offset = answer->stored->location.dataset_offset + span->offset,
                      .length = span->length};
-    if (answer->memory) {
-        bytes.memory = answer->memory + span->offset;
-        bytes.word = answer->word;
-    }
     return bytes_send(answer->request, &bytes, 0, span->length);
 }
 
@@ -72,13 +70,11 @@ static bool send_bits(const answer_t *answer, uint32_t index)
     const dicom_span_t *span = &frames->spans[index];
     unsigned shift = (unsigned)((uint64_t)index * frames->frame_bits % 8);
     size_t length = (size_t)frame_length(frames, index);
-    AUTO_FREE uint8_t *out = memory_allocate(length);
-    const uint8_t *in = answer->memory + span->offset;
-    for (size_t i = 0; i < length; i++) {
-        unsigned low = i < span->length ? in[i] : 0;
-        unsigned high = i + 1 < span->length ? in[i + 1] : 0;
-        out[i] = (uint8_t)((low | high << 8) >> shift);
-    }
+    AUTO_FREE uint8_t *out = memory_allocate(length + 2); /* a span may have a byte more */
+    dicom_words_turn(out, answer->memory + frames->pixel_value_offset, frames->pixel_value_length,
+                     span->offset - frames->pixel_value_offset, (size_t)span->length, frames->word);
+    for (size_t i = 0; i < length; i++)
+        out[i] = (uint8_t)((out[i] | out[i + 1] << 8) >> shift);
     unsigned used = (unsigned)(frames->frame_bits % 8);
     out[length - 1] &= (uint8_t)((1u << used) - 1);
     return http_write(answer->request, out, length);
@@ -90,9 +86,9 @@ static bool send_frame(const answer_t *answer, uint32_t index)
     if (is_bit_packed(frames))
         return send_bits(answer, index);
     if (!frames->encapsulated)
-        return send_span(answer, &frames->spans[index]);
+        return send_pixels(answer, &frames->spans[index]);
     for (uint32_t i = frames->frame_first[index]; i < frames->frame_first[index + 1]; i++)
-        if (!send_span(answer, &frames->spans[i]))
+        if (!send_fragment(answer, &frames->spans[i]))
             return false;
     return true;
 }
@@ -214,8 +210,7 @@ static void answer_table(answer_t *answer, const frame_list_t *list, const http_
     }
     answer->offer = offers[choice];
     dataset_t dataset = {0};
-    answer->word = word_size(answer->table->frames);
-    if (answer->stored->syntax->deflated || answer->word > 1 ||
+    if (answer->stored->syntax->deflated || answer->table->frames->word > 1 ||
         is_bit_packed(answer->table->frames)) {
         status = dataset_open(answer->dicomweb, answer->stored, &dataset);
         if (status != STATUS_OK) {

@@ -152,6 +152,62 @@ def test_big_endian_pixels_are_those_of_the_little_endian_sibling(archive, sessi
                          headers={"Accept": SINGLE}, timeout=60)
     assert answer.status_code == 200
     assert pydicom.dcmread(BytesIO(answer.content)).PixelData == want
+    bulk = session.get(url_of(archive, (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)) + "/bulkdata/7FE00010",
+                       headers={"Accept": "application/octet-stream"}, timeout=60)
+    assert bulk.status_code == 200 and bulk.content == want
+
+
+def frames_in(pixels, ds):
+    """The bytes of each frame that can be had: whole ones of the little endian value."""
+    frames = int(ds.get("NumberOfFrames", 1))
+    bits = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated
+    number = int.from_bytes(pixels, "little") if bits % 8 else 0
+    for i in range(frames):
+        if bits % 8:
+            yield (number >> i * bits & (1 << bits) - 1).to_bytes((bits + 7) // 8, "little")
+        else:
+            yield pixels[i * bits // 8:(i + 1) * bits // 8]
+
+
+@pytest.fixture(scope="module")
+def odd_frames(archive):
+    """Frames of an odd size in OW, so that each second one begins inside a word: of 8 bits, and of single bits."""
+    made = []
+    for bits, rows, columns in (8, 3, 5), (1, 5, 5):
+        size = (rows * columns * bits * 7 + 7) // 8
+        pixels = bytes(range(1, size + size % 2 + 1))
+        ds = make_ct(PatientID="ODD", Rows=rows, Columns=columns, NumberOfFrames=7, BitsAllocated=bits, BitsStored=bits,
+                     HighBit=bits - 1, PixelData=turned(pixels, 2))
+        ds["PixelData"].VR = "OW"
+        ds.file_meta.TransferSyntaxUID = BIG
+        ds.is_little_endian, ds.is_implicit_VR = False, False
+        path = archive.folder / f"odd-{bits}.dcm"
+        ds.save_as(path, write_like_original=False)
+        archive.zpacs("import", path)
+        made.append((path.name, path.read_bytes(), (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)))
+    return made
+
+
+def test_frames_and_bulk_data_are_the_bytes_of_the_whole_file(archive, session, odd_frames):
+    """Whichever way pixels leave, it is the same little endian bytes, which are those that pydicom reads and turns."""
+    octets = {"Accept": "application/octet-stream"}
+    compared, widths = 0, set()
+    for name, file, uids in archive.files + odd_frames:
+        ds = read(file)
+        if syntax_of(file) != BIG or "PixelData" not in ds:
+            continue
+        want = turned(ds.PixelData, word_of(ds["PixelData"], ds, True))
+        url = url_of(archive, uids)
+        bulk = session.get(f"{url}/bulkdata/7FE00010", headers=octets, timeout=60)
+        assert bulk.status_code == 200 and bulk.content == want, name
+        part = session.get(f"{url}/bulkdata/7FE00010", headers={**octets, "Range": "bytes=3-7"}, timeout=60)
+        assert part.status_code == 206 and part.content == want[3:8], name
+        for number, frame in enumerate(frames_in(want, ds), 1):
+            answer = session.get(f"{url}/frames/{number}", headers=octets, timeout=60)
+            assert answer.status_code == 200 and answer.content == frame, (name, number)
+            compared += 1
+        widths.add((ds["PixelData"].VR, ds.BitsAllocated))
+    assert compared > 20 and {("OW", 1), ("OW", 8), ("OW", 16), ("OW", 32)} <= widths, (compared, widths)
 
 
 @pytest.mark.parametrize("accept, want", [

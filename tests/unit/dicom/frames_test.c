@@ -57,7 +57,8 @@ static void test_native(void **state)
             if (status != STATUS_OK)
                 continue;
             assert_false(frames->encapsulated);
-            assert_int_equal(frames->big_endian, encoding == EXPLICIT_BIG);
+            assert_int_equal(frames->word, encoding == EXPLICIT_BIG ? 2 : 1); /* bits in OW, too */
+            assert_int_equal(frames->pixel_value_length, cases[i].length);
             assert_int_equal(frames->pixel_value_offset, value);
             for (uint32_t k = 0; k < frames->frame_count; k++) {
                 assert_int_equal(frames->spans[k].offset, value + cases[i].starts[k]);
