@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "dicom/transfer_syntax.h"
-#include "pack.pb-c.h"
+#include "pack/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,28 +46,12 @@ static bool uids_take(const Pack__Provenance *provenance, entry_t *entry)
     return true;
 }
 
-/* Without memory the program ends, as everywhere: protobuf-c's own allocator would make of it a
- * provenance that is not readable, and the record would be passed over for good. */
-static void *provenance_allocate(void *context, size_t size)
-{
-    (void)context;
-    return memory_allocate(size);
-}
-
-static void provenance_free(void *context, void *block)
-{
-    (void)context;
-    free(block);
-}
-
-static ProtobufCAllocator provenance_memory = {provenance_allocate, provenance_free, NULL};
-
 static status_t provenance_read(pack_store_t *store, const pack_record_t *record, entry_t *entry)
 {
     uint8_t *bytes = NULL;
     size_t length = 0;
     TRY(pack_store_provenance(store, record, &bytes, &length));
-    Pack__Provenance *provenance = pack__provenance__unpack(&provenance_memory, length, bytes);
+    Pack__Provenance *provenance = pack__provenance__unpack(&pack_memory, length, bytes);
     free(bytes);
     if (!provenance)
         return fail(STATUS_INVALID, "provenance at %llu is not readable",
@@ -79,7 +63,7 @@ static status_t provenance_read(pack_store_t *store, const pack_record_t *record
     snprintf(entry->source, sizeof entry->source, "%s", source_of(provenance));
     snprintf(entry->source_ae_title, sizeof entry->source_ae_title, "%s",
              provenance->calling_ae_title);
-    pack__provenance__free_unpacked(provenance, &provenance_memory);
+    pack__provenance__free_unpacked(provenance, &pack_memory);
     if (!complete)
         return fail(STATUS_INVALID, "provenance at %llu has no valid UIDs",
                     (unsigned long long)record->offset);

@@ -1,5 +1,6 @@
 #include "index/batch.h"
 #include "index/index.h"
+#include "pack/message.h"
 
 #include <stdlib.h>
 
@@ -49,16 +50,16 @@ static status_t unpack(item_t *item, const uint8_t *bytes, size_t length)
 {
     switch (item->record.type) {
     case PACK_RECORD_TOMBSTONE:
-        item->tombstone = pack__tombstone__unpack(NULL, length, bytes);
+        item->tombstone = pack__tombstone__unpack(&pack_memory, length, bytes);
         return item->tombstone ? tombstone_check(item->tombstone) : STATUS_INVALID;
     case PACK_RECORD_RESOLVE:
-        item->resolve = pack__resolve__unpack(NULL, length, bytes);
+        item->resolve = pack__resolve__unpack(&pack_memory, length, bytes);
         return item->resolve ? resolve_check(item->resolve) : STATUS_INVALID;
     case PACK_RECORD_RESTORE:
-        item->restore = pack__restore__unpack(NULL, length, bytes);
+        item->restore = pack__restore__unpack(&pack_memory, length, bytes);
         return item->restore ? restore_check(item->restore) : STATUS_INVALID;
     case PACK_RECORD_HOLD:
-        item->hold = pack__hold__unpack(NULL, length, bytes);
+        item->hold = pack__hold__unpack(&pack_memory, length, bytes);
         return item->hold ? hold_check(item->hold) : STATUS_INVALID;
     default:
         return STATUS_OK; /* of a later version: nothing here depends on it */
@@ -79,13 +80,13 @@ status_t event_read(index_t *index, item_t *item)
 void event_clear(item_t *item)
 {
     if (item->tombstone)
-        pack__tombstone__free_unpacked(item->tombstone, NULL);
+        pack__tombstone__free_unpacked(item->tombstone, &pack_memory);
     if (item->resolve)
-        pack__resolve__free_unpacked(item->resolve, NULL);
+        pack__resolve__free_unpacked(item->resolve, &pack_memory);
     if (item->restore)
-        pack__restore__free_unpacked(item->restore, NULL);
+        pack__restore__free_unpacked(item->restore, &pack_memory);
     if (item->hold)
-        pack__hold__free_unpacked(item->hold, NULL);
+        pack__hold__free_unpacked(item->hold, &pack_memory);
     item->tombstone = NULL;
     item->resolve = NULL;
     item->restore = NULL;

@@ -88,21 +88,35 @@ def test_call_failures(place):
         oracle.judge(stack, scenario.folder).demand_no_fault()
 
 
-def test_no_memory_for_a_provenance_is_no_broken_record():
-    """The index took it for one, and went on without the instance until the next rebuild."""
+def delete_without_memory(stack, fault, one, number):
+    """Whether an allocation failed; twice, since the answer is lost when the index ends."""
+    reason = "zpacs delete"  # of every deletion by the operator; few allocations have its size
+    wait_until(lambda: processes.finds(stack, one), 10, lambda: "acknowledged, but not found")
+    fault.arm(faults.ALLOCATE, 0, number, len(reason) + 1)
+    for _ in range(2):
+        stack.zpacs("delete", one.study, one.series, one.uid, check=False)
+        stack.wait_healthy()
+    wait_until(lambda: not processes.finds(stack, one), 10, lambda: f"not deleted: allocation {number}")
+    return fault.disarm()[1]
+
+
+def test_no_memory_for_a_message_is_no_broken_record():
+    """The index took it for one: an instance, a deletion was passed over until the next rebuild."""
     title = "UNUSUAL-TITLE-16"  # the index allocates this size for little else
     source = instances(SEED, small_only=True)
     with Stack() as stack:
         fault = faults.Faults(stack, ["index"])
         sender = StoreSender(stack, SEED, stack.folder / "cstore.ledger", 0, True)
         sender.association = Association(stack.dicom_port, [(CT, [IMPLICIT])], calling=title)
-        for number in (0, 1):  # at the first instance other things have this size too
-            one = next(source)
+        sent = [next(source) for _ in range(3)]
+        for number, one in zip((0, 1, 0), sent):  # at the first instance other things have this size too
             fault.arm(faults.ALLOCATE, 0, number, len(title) + 1)
             assert not sender.attempt([one])
             wait_until(lambda: processes.finds(stack, one), 10, lambda: "acknowledged, but not found")
-        assert fault.disarm()[1], "no such allocation"
+            assert fault.disarm()[1] == (number > 0), "no such allocation"
         sender.close()
         stack.wait_healthy()
         oracle.judge(stack, stack.folder).demand_no_fault()
+        hits = [delete_without_memory(stack, fault, one, number) for number, one in enumerate(sent, 1)]
+        assert sum(hits) >= 2, "no such allocation"
         assert "record.unindexable" not in stack.log("index")
