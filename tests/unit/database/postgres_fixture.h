@@ -36,7 +36,7 @@ typedef struct {
 } postgres_fixture_t;
 
 /* Runs a program of PostgreSQL as somebody who is not root; its words go to <folder>/log. */
-POSTGRES_FIXTURE pid_t postgres_fixture_run(const postgres_fixture_t *fixture, char *const *words)
+POSTGRES_FIXTURE pid_t postgres_fixture_run(const postgres_fixture_t *fixture, char **words)
 {
     char program[192], log[96];
     snprintf(program, sizeof program, "%s/%s", fixture->programs, words[0]);
@@ -51,6 +51,7 @@ POSTGRES_FIXTURE pid_t postgres_fixture_run(const postgres_fixture_t *fixture, c
     if (!freopen(log, "a", stdout) || dup2(STDOUT_FILENO, STDERR_FILENO) < 0 ||
         chdir(fixture->folder))
         _exit(126);
+    words[0] = program; /* by its first word a program finds the others beside it */
     execv(program, words);
     _exit(127);
 }
