@@ -122,11 +122,12 @@ status_t index_client_rebuild(index_client_t *client)
     return STATUS_OK;
 }
 
-status_t index_client_conflicts(index_client_t *client, uint32_t limit,
+status_t index_client_conflicts(index_client_t *client, uint32_t limit, const char *after,
                                 Index__ConflictList **out_reply)
 {
     Index__ListConflicts request = INDEX__LIST_CONFLICTS__INIT;
     request.limit = limit;
+    request.after = (char *)(uintptr_t)after;
     return CALL(client, &request, conflict_list, SHORT_MS, out_reply);
 }
 

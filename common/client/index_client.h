@@ -32,7 +32,7 @@ status_t index_client_changes(index_client_t *client, const Index__Changes *quer
                               Index__ChangeList **out_reply);
 status_t index_client_statistics(index_client_t *client, Index__Statistics **out_reply);
 status_t index_client_rebuild(index_client_t *client);
-status_t index_client_conflicts(index_client_t *client, uint32_t limit,
+status_t index_client_conflicts(index_client_t *client, uint32_t limit, const char *after,
                                 Index__ConflictList **out_reply);
 
 /* For the courier: tell without waiting; see wire_client_send() and wire_client_receive(). */

@@ -1,7 +1,9 @@
 #include "cli.h"
 #include "base/clock.h"
+#include "base/memory.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 int cli_delete(const cli_t *cli, int argc, char **argv)
 {
@@ -32,19 +34,8 @@ int cli_delete(const cli_t *cli, int argc, char **argv)
     return CLI_OK;
 }
 
-int cli_conflicts(const cli_t *cli, int argc, char **argv)
+static void conflicts_print(const Index__ConflictList *list)
 {
-    (void)argc;
-    (void)argv;
-    index_client_t *index = NULL;
-    Index__ConflictList *list = NULL;
-    status_t status = cli_index_open(cli, &index);
-    if (status == STATUS_OK)
-        status = index_client_conflicts(index, 1000, &list);
-    if (index)
-        index_client_close(&index);
-    if (status != STATUS_OK)
-        return cli_fail("conflicts", status);
     for (size_t i = 0; i < list->n_conflicts; i++) {
         const Index__Conflict *conflict = list->conflicts[i];
         char received[28];
@@ -53,7 +44,31 @@ int cli_conflicts(const cli_t *cli, int argc, char **argv)
                conflict->source, conflict->study_instance_uid, conflict->pack,
                (unsigned long long)conflict->record_offset);
     }
-    int found = list->n_conflicts > 0;
-    index__conflict_list__free_unpacked(list, NULL);
+}
+
+int cli_conflicts(const cli_t *cli, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    index_client_t *index = NULL;
+    bool found = false;
+    AUTO_FREE char *after = memory_copy_text("");
+    status_t status = cli_index_open(cli, &index);
+    for (bool more = true; status == STATUS_OK && more;) {
+        Index__ConflictList *list = NULL;
+        status = index_client_conflicts(index, 0, after, &list);
+        if (status != STATUS_OK)
+            break;
+        conflicts_print(list);
+        found |= list->n_conflicts > 0;
+        more = *list->next;
+        free(after);
+        after = memory_copy_text(list->next);
+        index__conflict_list__free_unpacked(list, NULL);
+    }
+    if (index)
+        index_client_close(&index);
+    if (status != STATUS_OK)
+        return cli_fail("conflicts", status);
     return found ? CLI_FOUND_PROBLEMS : CLI_OK;
 }

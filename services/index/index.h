@@ -107,7 +107,8 @@ status_t locate_run(database_t *reader, const Index__Locate *query, Index__Locat
 
 /* statistics.c */
 status_t statistics_read(index_t *index, database_t *reader, Index__Statistics *reply);
-status_t conflicts_list(database_t *reader, uint32_t limit, Index__ConflictList *reply);
+status_t conflicts_list(database_t *reader, const Index__ListConflicts *query,
+                        Index__ConflictList *reply);
 
 /* routes.c */
 extern const wire_route_t index_routes[];

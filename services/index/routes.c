@@ -158,7 +158,7 @@ static status_t conflicts(void *state, const wire_call_t *call, const ProtobufCM
 {
     lane_t *lane = state;
     TRY(reader_take(lane, call));
-    return conflicts_list(lane->reader, ((const Index__ListConflicts *)request)->limit,
+    return conflicts_list(lane->reader, (const Index__ListConflicts *)request,
                           (Index__ConflictList *)reply);
 }
 

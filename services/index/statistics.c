@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { SOURCES_MAX = 1000, CONFLICTS_MAX = 1000 };
@@ -72,31 +73,73 @@ status_t statistics_read(index_t *index, database_t *reader, Index__Statistics *
     return STATUS_OK;
 }
 
-status_t conflicts_list(database_t *reader, uint32_t limit, Index__ConflictList *reply)
+/* ---- conflicts --------------------------------------------------------------------------------- */
+
+/* Where a page begins: behind this record. */
+typedef struct {
+    int64_t received_us, record_offset;
+    ulid_t pack;
+} place_t;
+
+enum { PLACE_SIZE = 80 };
+
+static status_t place_read(const char *text, place_t *out_place)
 {
-    if (limit == 0 || limit > CONFLICTS_MAX)
-        limit = CONFLICTS_MAX;
+    long long received_us = INT64_MAX, record_offset = 0;
+    char end = 0;
+    *out_place = (place_t){.received_us = INT64_MAX};
+    if (!*text)
+        return STATUS_OK;
+    if (strlen(text) >= PLACE_SIZE || sscanf(text, "%lld %26[0-9A-Z] %lld%c", &received_us,
+                                             out_place->pack.text, &record_offset, &end) != 3)
+        return fail(STATUS_INVALID, "no place in the list of conflicts");
+    out_place->received_us = received_us;
+    out_place->record_offset = record_offset;
+    return STATUS_OK;
+}
+
+static Index__Conflict *conflict_make(statement_t *find)
+{
+    Index__Conflict *conflict = memory_allocate(sizeof *conflict);
+    index__conflict__init(conflict);
+    conflict->sop_instance_uid = memory_copy_text(statement_text(find, 0));
+    conflict->study_instance_uid = memory_copy_text(statement_text(find, 1));
+    conflict->pack = memory_copy_text(statement_text(find, 2));
+    conflict->record_offset = (uint64_t)statement_int64(find, 3);
+    conflict->received_us = (uint64_t)statement_int64(find, 4);
+    conflict->source = memory_copy_text(statement_text(find, 5));
+    return conflict;
+}
+
+status_t conflicts_list(database_t *reader, const Index__ListConflicts *query,
+                        Index__ConflictList *reply)
+{
+    uint32_t limit =
+        query->limit == 0 || query->limit > CONFLICTS_MAX ? CONFLICTS_MAX : query->limit;
+    place_t place;
+    TRY(place_read(query->after, &place));
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(reader,
                          "SELECT sop_instance_uid, study_instance_uid, pack, record_offset,"
                          " received_us, source FROM copies WHERE conflict = 1"
-                         " ORDER BY received_us DESC LIMIT $1",
+                         " AND (received_us, pack, record_offset) < ($1, $2, $3)"
+                         " ORDER BY received_us DESC, pack DESC, record_offset DESC LIMIT $4",
                          &find));
-    statement_bind_int64(find, 1, limit);
+    statement_bind_int64(find, 1, place.received_us);
+    statement_bind_text(find, 2, place.pack.text);
+    statement_bind_int64(find, 3, place.record_offset);
+    statement_bind_int64(find, 4, (int64_t)limit + 1); /* one more: whether there is a next page */
     reply->conflicts = memory_allocate(limit * sizeof *reply->conflicts);
-    for (bool row = true; reply->n_conflicts < limit;) {
+    for (bool row = true;;) {
         TRY(statement_step(find, &row));
         if (!row)
+            return STATUS_OK;
+        if (reply->n_conflicts == limit)
             break;
-        Index__Conflict *conflict = memory_allocate(sizeof *conflict);
-        index__conflict__init(conflict);
-        conflict->sop_instance_uid = memory_copy_text(statement_text(find, 0));
-        conflict->study_instance_uid = memory_copy_text(statement_text(find, 1));
-        conflict->pack = memory_copy_text(statement_text(find, 2));
-        conflict->record_offset = (uint64_t)statement_int64(find, 3);
-        conflict->received_us = (uint64_t)statement_int64(find, 4);
-        conflict->source = memory_copy_text(statement_text(find, 5));
-        reply->conflicts[reply->n_conflicts++] = conflict;
+        reply->conflicts[reply->n_conflicts++] = conflict_make(find);
     }
+    const Index__Conflict *last = reply->conflicts[limit - 1];
+    reply->next = memory_format("%llu %s %llu", (unsigned long long)last->received_us, last->pack,
+                                (unsigned long long)last->record_offset);
     return STATUS_OK;
 }

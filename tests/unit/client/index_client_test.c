@@ -47,6 +47,7 @@ HANDLER(on_statistics, Index__GetStatistics, Index__Statistics, answer->studies 
 HANDLER(on_rebuild, Index__Rebuild, Index__Rebuilding, return (fail)(STATUS_BUSY, "at it"))
 HANDLER(
     on_conflicts, Index__ListConflicts, Index__ConflictList,
+    answer->next = memory_copy_text(asked->after);
     answer->conflicts = memory_allocate(asked->limit * sizeof *answer->conflicts);
     for (; answer->n_conflicts < asked->limit; answer->n_conflicts++) {
         Index__Conflict *row = memory_allocate(sizeof *row);
@@ -117,8 +118,9 @@ static void each_question_gets_its_answer(void **state)
     assert_string_equal(fail_detail(), "at it");
 
     Index__ConflictList *conflicts = NULL;
-    assert_int_equal(index_client_conflicts(client, 3, &conflicts), STATUS_OK);
+    assert_int_equal(index_client_conflicts(client, 3, "7 place 8", &conflicts), STATUS_OK);
     assert_int_equal(conflicts->n_conflicts, 3);
+    assert_string_equal(conflicts->next, "7 place 8");
     index__conflict_list__free_unpacked(conflicts, NULL);
     index_client_close(&client);
     assert_null(client);

@@ -117,6 +117,50 @@ static void test_order_of_arrival_does_not_matter(void **state)
     }
 }
 
+/* Each conflict is in one page, the last received first, also where several came at one instant. */
+static void test_conflicts_in_pages(void **state)
+{
+    enum { CONFLICTS = 5, PER_PAGE = 2 };
+    bench_t *bench = *state;
+    (void)bench_store(bench, &first, 1);
+    for (int i = 0; i < CONFLICTS; i++) {
+        char name[] = "Other^0";
+        name[6] = (char)('0' + i);
+        sample_t other = other_bytes;
+        other.name = name;
+        other.received_us += i / 3;
+        (void)bench_store(bench, &other, 1);
+    }
+    AUTO_FREE char *after = memory_copy_text("");
+    buffer_t seen = {0};
+    size_t found = 0;
+    int64_t before_us = INT64_MAX;
+    do {
+        Index__ListConflicts query = INDEX__LIST_CONFLICTS__INIT;
+        Index__ConflictList *reply = memory_allocate(sizeof *reply);
+        index__conflict_list__init(reply);
+        query.limit = PER_PAGE;
+        query.after = after;
+        assert_int_equal(conflicts_list(bench->reader, &query, reply), STATUS_OK);
+        assert_true(reply->n_conflicts > 0 && reply->n_conflicts <= PER_PAGE);
+        for (size_t i = 0; i < reply->n_conflicts; i++, found++) {
+            assert_true((int64_t)reply->conflicts[i]->received_us <= before_us);
+            before_us = (int64_t)reply->conflicts[i]->received_us;
+            assert_null(strstr(buffer_text(&seen), reply->conflicts[i]->pack));
+            buffer_append_text(&seen, reply->conflicts[i]->pack);
+        }
+        free(after);
+        after = memory_copy_text(reply->next);
+        index__conflict_list__free_unpacked(reply, NULL);
+    } while (*after);
+    assert_int_equal(found, CONFLICTS);
+    buffer_destroy(&seen);
+    Index__ListConflicts nonsense = INDEX__LIST_CONFLICTS__INIT;
+    Index__ConflictList none = INDEX__CONFLICT_LIST__INIT;
+    nonsense.after = (char *)"1 2 3 4";
+    assert_int_equal(conflicts_list(bench->reader, &nonsense, &none), STATUS_INVALID);
+}
+
 static void test_outcomes(void **state)
 {
     bench_t *bench = *state;
@@ -567,6 +611,7 @@ int main(void)
         TEST(test_duplicate_is_stored_once),
         TEST(test_repeated_message_changes_nothing),
         TEST(test_order_of_arrival_does_not_matter),
+        TEST(test_conflicts_in_pages),
         TEST(test_outcomes),
         TEST(test_delete_and_rebuild),
         TEST(test_deleted_instance_may_come_again),
