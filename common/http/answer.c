@@ -269,8 +269,9 @@ bool http_write_file(http_request_t *request, int fd, uint64_t offset, uint64_t 
         ssize_t got = pread(fd, request->output + request->output_length, wanted, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0) { /* the file is shorter than it was said to be, or the disk fails */
-            http_abort(request);
+        if (got <= 0) {
+            http_fail(request, got < 0 ? fail(STATUS_UNAVAILABLE, "the stored bytes cannot be read")
+                                       : fail(STATUS_INTERNAL, "the stored bytes end too early"));
             return false;
         }
         request->output_length += (size_t)got;
@@ -300,8 +301,28 @@ void http_end(http_request_t *request)
     request->ended = true;
 }
 
+/* Forgets an answer of which no byte has left. false: it is too late for another. */
+static bool take_back(http_request_t *request)
+{
+    if (request->ended || request->broken || request->sent_bytes > 0)
+        return false;
+    request->begun = request->chunked_answer = false;
+    request->replaced = true;
+    request->promised = 0;
+    request->output_length = 0;
+    request->has_cache_control = request->has_content_options = false;
+    buffer_clear(&request->headers);
+    return true;
+}
+
 void http_abort(http_request_t *request)
 {
+    if (request->replaced && request->ended)
+        return;
+    if (take_back(request)) {
+        http_respond_error(request, 500, "the answer broke off before its first byte");
+        return;
+    }
     request->broken = true;
     request->ended = true;
     request->close = true;
@@ -313,7 +334,7 @@ void http_abort(http_request_t *request)
 void http_respond(http_request_t *request, int status, const char *content_type, const void *body,
                   size_t length)
 {
-    if (request->begun) { /* too late for another answer */
+    if (request->begun && !take_back(request)) {
         http_abort(request);
         return;
     }
@@ -338,6 +359,8 @@ void http_respond_error(http_request_t *request, int status, const char *detail)
 
 void http_fail(http_request_t *request, status_t status)
 {
+    if (request->begun)
+        take_back(request);
     if (status == STATUS_BUSY || status == STATUS_UNAVAILABLE)
         http_add_header(request, "Retry-After", "%d", 5);
     respond_error(request, status_to_http(status), status_name(status), fail_detail());

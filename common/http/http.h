@@ -84,19 +84,29 @@ void http_add_header(http_request_t *request, const char *name, const char *form
 void http_respond(http_request_t *request, int status, const char *content_type, const void *body,
                   size_t length);
 
-/* An error as JSON with a one-line reason; http_fail maps a status_t and fail_detail(). */
+/*
+ * An error as JSON with a one-line reason; http_fail maps a status_t and fail_detail(). It may come behind
+ * http_begin: it takes the place of an answer of which no byte has left yet, and cuts any other.
+ */
 void http_respond_error(http_request_t *request, int status, const char *detail);
 void http_fail(http_request_t *request, status_t status);
 
-/* A streamed answer: content_length < 0 means chunked. write/send: false when the client is gone. */
+/*
+ * A streamed answer: content_length < 0 means chunked. write: false when the client is gone, or the file
+ * cannot be read, which has been answered (503, or 500 when it ends too early) or has cut the connection.
+ */
 void http_begin(http_request_t *request, int status, const char *content_type,
                 int64_t content_length);
 bool http_write(http_request_t *request, const void *bytes, size_t length);
 bool http_write_file(http_request_t *request, int fd, uint64_t offset, uint64_t length);
 void http_end(http_request_t *request);
 
-/* A streamed answer that cannot be finished: the connection is cut, so that the client sees it.
- * A handler that returns between http_begin and http_end does the same. */
+/*
+ * A streamed answer that cannot be finished: 500 while no byte of it has left (http_write gathers some
+ * 100 KB first), else the connection is cut, so that the client sees it. http_fail says why. A handler
+ * that returns between http_begin and http_end does the same. Does nothing behind an error that
+ * http_write_file has answered with.
+ */
 void http_abort(http_request_t *request);
 
 #endif

@@ -27,8 +27,9 @@ struct http_request {
     uint64_t read_bytes;
     bool close; /* the connection ends with this answer */
 
-    /* the answer:  begin -> write ... -> end;  broken: nothing more can be sent */
-    bool begun, ended, broken, is_head, chunked_answer;
+    /* the answer:  begin -> write ... -> end;  broken: nothing more can be sent;
+     * replaced: of the first one no byte had left when it broke off, so an error came instead */
+    bool begun, ended, broken, replaced, is_head, chunked_answer;
     int status;
     uint64_t promised; /* content length that is still to come */
     uint64_t sent_bytes;

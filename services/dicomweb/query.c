@@ -172,7 +172,9 @@ static void finish(search_t *search, status_t status)
     AUTO_BUFFER type = {0};
     if (search->is_streaming) {
         append_end(search);
-        if (status == STATUS_OK && stream(search))
+        if (status != STATUS_OK)
+            http_fail(search->request, status);
+        else if (stream(search))
             http_end(search->request);
         else
             http_abort(search->request);

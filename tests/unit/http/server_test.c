@@ -100,12 +100,44 @@ static void send_file(void *context, http_request_t *request)
     http_end(request);
 }
 
+/* Headers of the answer that is taken back must not come with the error. */
 static void break_off(void *context, http_request_t *request)
 {
     (void)context;
+    http_add_header(request, "X-Of-The-First", "yes");
     http_begin(request, 200, "application/octet-stream", 100);
     http_write(request, "only this", 9);
     http_end(request);
+}
+
+static void break_off_chunks(void *context, http_request_t *request)
+{
+    (void)context;
+    http_begin(request, 200, "application/octet-stream", -1);
+    http_write(request, "only this", 9);
+    http_fail(request, (fail)(STATUS_UNAVAILABLE, "the rest is away"));
+    http_abort(request); /* as handlers do whose write came back false */
+}
+
+static void break_off_late(void *context, http_request_t *request)
+{
+    (void)context;
+    http_begin(request, 200, "application/octet-stream", LARGE);
+    http_write(request, large, LARGE / 2);
+    http_fail(request, (fail)(STATUS_UNAVAILABLE, "the rest is away"));
+}
+
+/* From beyond the end of the file, or, unreadable, from a directory. */
+static void send_missing_file(void *context, http_request_t *request)
+{
+    bool is_unreadable = strcmp(http_query(request), "unreadable") == 0;
+    int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    http_begin(request, 200, "application/octet-stream", LARGE);
+    if (http_write_file(request, is_unreadable ? folder : *(int *)context, LARGE, LARGE))
+        http_end(request);
+    else
+        http_abort(request);
+    close(folder);
 }
 
 static void forget(void *context, http_request_t *request)
@@ -139,6 +171,9 @@ static const http_route_t routes[] = {
     {"GET", "/whole", "view", "query", stream_whole},
     {"GET", "/file", "view", "query", send_file},
     {"GET", "/short", "view", "query", break_off},
+    {"GET", "/short-chunks", "view", "query", break_off_chunks},
+    {"GET", "/short-late", "view", "query", break_off_late},
+    {"GET", "/missing", "view", "query", send_missing_file},
     {"GET", "/forget", "view", "query", forget},
     {"GET", "/away", "view", "query", answer_status},
     {NULL, NULL, NULL, NULL, NULL},
@@ -372,15 +407,42 @@ static void sends_large_answers(void **state)
     assert_memory_equal(joined.data, large, LARGE);
 }
 
+/* As long as nothing has left, the client gets an error and no half answer, and keeps its connection. */
+static void replaces_an_unfinished_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *line, *detail;
+    } cases[] = {
+        {"/short", "HTTP/1.1 500 ", "before its first byte"},
+        {"/short-chunks", "HTTP/1.1 503 ", "the rest is away"},
+        {"/missing", "HTTP/1.1 500 ", "end too early"},
+        {"/missing?unreadable", "HTTP/1.1 503 ", "cannot be read"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_BUFFER answer = {0};
+        AUTO_FREE char *request =
+            memory_format("GET %s HTTP/1.1\r\nHost: x\r\n\r\nGET /hello" TAIL, cases[i].path);
+        const char *text = exchange(request, &answer);
+        assert_int_equal(strncmp(text, cases[i].line, strlen(cases[i].line)), 0);
+        assert_non_null(strstr(text, cases[i].detail));
+        assert_non_null(strstr(text, "Content-Type: application/json"));
+        assert_non_null(strstr(text, "HTTP/1.1 200 "));
+        assert_null(strstr(text, "X-Of-The-First"));
+        assert_null(strstr(text, "only this"));
+        assert_null(strstr(text, "Transfer-Encoding"));
+    }
+}
+
 static void cuts_an_unfinished_answer(void **state)
 {
     (void)state;
     AUTO_BUFFER answer = {0};
-    exchange("GET /short HTTP/1.1\r\nHost: x\r\n\r\n", &answer);
+    const char *text = exchange("GET /short-late HTTP/1.1\r\nHost: x\r\n\r\n", &answer);
     size_t length = 0;
-    if (answer.length > 0)
-        body_of(&answer, &length);
-    assert_true(length < 100);
+    body_of(&answer, &length);
+    assert_int_equal(length, LARGE / 2);
+    assert_null(strstr(text, "the rest is away"));
 }
 
 static void head_is_get_without_body(void **state)
@@ -555,6 +617,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_each_request),
         cmocka_unit_test(sends_large_answers),
+        cmocka_unit_test(replaces_an_unfinished_answer),
         cmocka_unit_test(cuts_an_unfinished_answer),
         cmocka_unit_test(head_is_get_without_body),
         cmocka_unit_test(keeps_the_connection),
