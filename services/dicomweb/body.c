@@ -1,5 +1,7 @@
 #include "dicomweb/body.h"
 
+#include "dicom/file.h"
+
 #include <string.h>
 
 static status_t recode(dicomweb_t *dicomweb, body_t *body)
@@ -40,6 +42,13 @@ void body_close(body_t *body)
         dataset_close(&body->dataset_);
     }
     *body = (body_t){0};
+}
+
+void body_append_head(const body_t *body, buffer_t *out)
+{
+    const location_t *location = &body->stored->location;
+    dicom_file_write_head(out, location->sop_class, location->instance, body->transfer_syntax,
+                          location->source_ae_title);
 }
 
 /* What is inflated or to be turned round comes from memory or the map, all else from the file. */

@@ -32,6 +32,9 @@ status_t body_open(dicomweb_t *dicomweb, const stored_t *stored, const char *tra
                    body_t *out_body);
 void body_close(body_t *body);
 
+/* What makes a file of it: preamble and file meta group, before the dataset.             PS3.10 7.1 */
+void body_append_head(const body_t *body, buffer_t *out);
+
 /* false: the client is gone or the pack cannot be read. */
 bool body_send(http_request_t *request, const body_t *body);
 

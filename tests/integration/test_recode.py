@@ -287,9 +287,13 @@ def test_fragments_in_a_native_syntax_are_refused(archive, session):
     assert dataset_of(answer.content) == dataset_of(path.read_bytes())
     study = f"{archive.web}/studies/{ds.StudyInstanceUID}"
     assert session.get(study, headers={"Accept": MANY}).status_code == 406
-    good = make_ct(PatientID="FRAGMENTS", StudyInstanceUID=ds.StudyInstanceUID, SeriesInstanceUID=ds.SeriesInstanceUID,
-                   InstanceNumber=0, Rows=1024, Columns=1024, PixelData=bytes(2 * 1024 * 1024))  # goes out first
-    (archive.folder / "first.dcm").write_bytes(part10(good))
-    archive.zpacs("import", archive.folder / "first.dcm")
+    same = {"PatientID": "FRAGMENTS", "StudyInstanceUID": ds.StudyInstanceUID, "SeriesInstanceUID": ds.SeriesInstanceUID}
+    for size in (32, 1024):  # these go out first: no byte has left when the broken one's turn comes, and many have
+        good = make_ct(**same, InstanceNumber=0, Rows=size, Columns=size, PixelData=bytes(2 * size * size))
+        (archive.folder / "first.dcm").write_bytes(part10(good))
+        archive.zpacs("import", archive.folder / "first.dcm")
+        if size == 32:
+            refused = session.get(study, headers={"Accept": MANY})
+            assert refused.status_code == 406 and "transfer-syntax=*" in refused.json()["detail"]
     with pytest.raises(requests.exceptions.RequestException):  # it breaks off rather than lack one
         session.get(study, headers={"Accept": MANY}, timeout=30)
