@@ -6,7 +6,7 @@ SERVICE_USER=zpacs # when started by root
 
 settings_load() {
     if [ "$(id -u)" -eq 0 ]; then AS_ROOT=1; else AS_ROOT=; fi
-    local home=${HOME:-/}
+    local home=${HOME:-/} name
     DATA=${ZPACS_DATA:-$([ -n "$AS_ROOT" ] && echo /var/lib/zpacs || echo "$home/.local/share/zpacs")}
     DATA=$(readlink -m "$DATA")
     RUN=$DATA/run
@@ -14,7 +14,7 @@ settings_load() {
     KEYS=$DATA/keys
     # A stack that runs already has its settings beside it: status and down need no environment.
     if [ -r "$RUN/settings" ] && stack_is_running; then
-        local name value
+        local value
         while IFS='=' read -r name value; do
             case $name in
             ZPACS_BIND | ZPACS_HTTP_PORT | ZPACS_DICOM_PORT | ZPACS_AET | ZPACS_HOSTS) printf -v "$name" %s "$value" ;;
@@ -34,6 +34,9 @@ settings_load() {
     [[ $BIND =~ ^[0-9.]+$ || $BIND =~ ^\[?[0-9a-fA-F:]+\]?$ ]] || die "ZPACS_BIND: '$BIND' is no address"
     [[ $HOSTS =~ ^[]A-Za-z0-9.,:[_-]*$ ]] || die "ZPACS_HOSTS: names separated by commas, not '$HOSTS'"
     [[ $DATA =~ ^/[A-Za-z0-9_./@+-]*$ ]] || die "ZPACS_DATA: only letters, digits and _ . / @ + - please, not '$DATA'"
+    for name in ZPACS_INDEX_DATABASE ZPACS_INDEX_REPLICA PGPASSFILE; do # they stand in quotes of supervisord's
+        [[ ! ${!name-} =~ [[:space:]\"] ]] || die "$name: no blanks and no quotes please (in a URI they are %20 and %22)"
+    done
     [ "${#RUN}" -le 85 ] || die "ZPACS_DATA: '$DATA' is too long for the sockets in it (85 bytes)"
     BIND=${BIND#[}; BIND=${BIND%]}
 

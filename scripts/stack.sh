@@ -128,10 +128,14 @@ TEXT
 }
 
 # With replicas of the index, callers get the list of all; the index of this stack binds the first.
-index_addresses() {
+# The database, which may hold a password, is known to the index alone.
+index_environment() {
     local name
     for name in ZPACS_INDEX_ENDPOINT ZPACS_INDEX_CHANGES_ENDPOINT; do
         [ -z "${!name-}" ] || printf ',%s="%s"' "$name" "${!name%%,*}"
+    done
+    for name in ZPACS_INDEX_DATABASE ZPACS_INDEX_REPLICA PGPASSFILE; do
+        [ -z "${!name-}" ] || printf ',%s="%s"' "$name" "${!name//%/%%}"
     done
 }
 
@@ -164,7 +168,7 @@ TEXT
             config=$PROGRAMS/services/$name/$name.yaml
             render_program "$name" "$priority" "$bin/zpacs-$name$([ ! -f "$config" ] || echo " --config $config")"
             printf 'environment=ZPACS_ADMIN="127.0.0.1:%s"' "${ADMIN[$name]}"
-            [ "$name" != index ] || index_addresses
+            [ "$name" != index ] || index_environment
             printf '\n'
             priority=$((priority + 10))
         done
@@ -224,8 +228,6 @@ stack_start() {
         ZPACS_DICOMWEB_ADDRESS="127.0.0.1:$PORT_DICOMWEB" ZPACS_STOW_ADDRESS="127.0.0.1:$PORT_STOW" \
         ZPACS_GATE_SECRET_FILE="$RUN/gate" \
         ${ZPACS_LOG_LEVEL:+ZPACS_LOG_LEVEL="$ZPACS_LOG_LEVEL"} \
-        ${ZPACS_INDEX_DATABASE:+ZPACS_INDEX_DATABASE="$ZPACS_INDEX_DATABASE"} \
-        ${ZPACS_INDEX_REPLICA:+ZPACS_INDEX_REPLICA="$ZPACS_INDEX_REPLICA"} \
         ${ZPACS_INDEX_ENDPOINT:+ZPACS_INDEX_ENDPOINT="$ZPACS_INDEX_ENDPOINT"} \
         ${ZPACS_INDEX_CHANGES_ENDPOINT:+ZPACS_INDEX_CHANGES_ENDPOINT="$ZPACS_INDEX_CHANGES_ENDPOINT"} \
         ${ZPACS_SPACE_LOW:+ZPACS_SPACE_LOW="$ZPACS_SPACE_LOW"} \

@@ -11,7 +11,8 @@ enum {
     RETRY_MS = 1000,     /* between attempts to connect */
     LIMIT_STEP_MS = 250, /* deadlines are rounded up to it, so that the limit seldom changes */
     NOTHING_SENT = -1,
-    ANSWER_GRACE_MS = 10000 /* behind the server's own limit: then it is frozen or gone */
+    ANSWER_GRACE_MS = 10000, /* behind the server's own limit: then it is frozen or gone */
+    SILENCE_MS = 5000        /* without an answer, before it is looked whether anybody is there */
 };
 
 /* A row without a text says the URI's own words; those before it are defaults that it overrides. */
@@ -174,6 +175,20 @@ status_t postgres_ready(postgres_t *postgres)
     return failure_note(postgres, limit_apply(postgres));
 }
 
+/*
+ * Whether the server that we are connected to greets a new connection: one that works at a long
+ * statement does, one that is frozen or behind a broken network does not, though the kernel of its
+ * machine may still acknowledge what we send. It greets before it asks who we are.
+ */
+static bool server_greets(const postgres_t *postgres)
+{
+    const PGconn *handle = postgres->handle;
+    const char *const names[] = {"dbname", "host", "hostaddr", "port", "connect_timeout", NULL};
+    const char *const values[] = {
+        postgres->location, PQhost(handle), PQhostaddr(handle), PQport(handle), "5", NULL};
+    return PQpingParams(names, values, 1) != PQPING_NO_RESPONSE;
+}
+
 /* Waits until a result can be taken without waiting. False: the server does not answer. */
 static bool answer_wait(postgres_t *postgres)
 {
@@ -181,11 +196,14 @@ static bool answer_wait(postgres_t *postgres)
     while (PQisBusy(postgres->handle)) {
         struct pollfd wait = {.fd = PQsocket(postgres->handle), .events = POLLIN};
         int64_t left = end_ms - clock_monotonic_ms();
-        if (postgres->limit_ms == 0)
-            left = -1;
-        else if (left <= 0)
+        if (postgres->limit_ms && left <= 0)
             return false;
-        if (poll(&wait, 1, (int)left) < 0 && errno != EINTR)
+        if (!postgres->limit_ms || left > SILENCE_MS)
+            left = SILENCE_MS;
+        int ready = poll(&wait, 1, (int)left);
+        if (ready < 0 && errno != EINTR)
+            return false;
+        if (ready == 0 && left == SILENCE_MS && !server_greets(postgres))
             return false;
         if (wait.revents && !PQconsumeInput(postgres->handle))
             return true; /* the broken connection is a result, too */

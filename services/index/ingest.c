@@ -21,6 +21,7 @@
  */
 enum {
     REPLAYS_MAX = 20,
+    REPLAYS_MS = 10 * 1000,  /* then others hold locks that they do not give back */
     PIN_US = 2 * 1000 * 1000 /* a pack stays with the replica that last read it for so long */
 };
 
@@ -175,19 +176,25 @@ static void batch_tell(index_t *index, const batch_t *batch)
 
 static status_t batch_commit(index_t *index, batch_t *batch)
 {
-    int64_t begin_us = clock_wall_us();
+    int64_t begin_us = clock_wall_us(), late_ms = clock_monotonic_ms() + REPLAYS_MS;
     status_t status = STATUS_BUSY;
     locks_clear(&index->rows.locks);
     locks_collect(&index->rows, batch);
     index->rows.is_careful = false;
-    for (int i = 0; i < REPLAYS_MAX && status == STATUS_BUSY; i++) {
+    bool is_late = false;
+    for (int i = 0; i < REPLAYS_MAX && status == STATUS_BUSY && !is_late; i++) {
         metric_add(&replays_total, i > 0);
         status = batch_try(index, batch);
         if (status == STATUS_CONFLICT && !index->rows.is_careful) {
             index->rows.is_careful = true;
             status = STATUS_BUSY;
         }
+        is_late = clock_monotonic_ms() >= late_ms;
     }
+    if (status == STATUS_BUSY && is_late)
+        status = fail(STATUS_UNAVAILABLE, "another session does not give its locks back");
+    if (status == STATUS_UNAVAILABLE)
+        atomic_store(&index->database_ok, false); /* until a scan says otherwise */
     if (status == STATUS_OK) {
         metric_observe_us(&ingest_seconds, clock_wall_us() - begin_us);
         batch_tell(index, batch);

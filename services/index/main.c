@@ -57,7 +57,7 @@ static status_t index_health(void *state)
 {
     index_t *index = state;
     if (!atomic_load(&index->database_ok))
-        return fail(STATUS_UNAVAILABLE, "the database does not answer");
+        return fail(STATUS_UNAVAILABLE, "the database cannot be read or written");
     if (!atomic_load(&index->replay_runs) &&
         clock_monotonic_ms() - atomic_load(&index->lane_alive_ms) > LANE_SILENT_MS)
         return fail(STATUS_UNAVAILABLE, "the writing lane is stuck");

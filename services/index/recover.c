@@ -267,6 +267,8 @@ static void *replay_main(void *context)
     }
     if (status == STATUS_OK && !atomic_load(&index->stopping))
         status = rebuild_finish(index);
+    if (status != STATUS_OK)
+        index->next_full_scan_ms = 0; /* the idle lane makes up for it */
     index_unlock(index);
     atomic_store(&index->replay_runs, false);
     if (status == STATUS_OK)

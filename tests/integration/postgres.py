@@ -116,8 +116,35 @@ class Postgres:
             self.process.wait(60)
         self.process = None
 
+    def backends(self):
+        """Pids of the postmaster's children: those that serve connections, and its helpers."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                text = (folder / "stat").read_text()
+            except OSError:
+                continue
+            if int(text[text.rindex(")") + 2:].split()[1]) == self.process.pid:
+                found.append(int(folder.name))
+        return found
+
+    def signal_all(self, number):
+        for pid in [self.process.pid, *self.backends()] if self.process else []:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def freeze(self):
+        """Nothing is closed, nothing is answered."""
+        self.signal_all(signal.SIGSTOP)
+
+    def thaw(self):
+        self.signal_all(signal.SIGCONT)
+
     def stop(self):
         """Connections are closed, all is written."""
+        self.thaw()
         self.signal(signal.SIGINT)
 
     def kill(self):

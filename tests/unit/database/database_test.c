@@ -796,6 +796,29 @@ static void test_frozen_server(void **state)
     assert_int_equal(number_of(database, "SELECT COUNT(*) FROM things"), 0);
 }
 
+/* Nor is its limit waited for when it does not even greet: without a deadline that is ten minutes. */
+static void test_frozen_server_without_a_deadline(void **state)
+{
+    database_t *database = *state;
+    pid_t frozen[] = {(pid_t)number_of(database, "SELECT pg_backend_pid()"), postgres.server};
+    assert_int_equal(kill(frozen[0], SIGSTOP), 0);
+    assert_int_equal(kill(frozen[1], SIGSTOP), 0);
+    status_t status = thing_add(database, "one", 1);
+    assert_int_equal(kill(frozen[0], SIGCONT), 0);
+    assert_int_equal(kill(frozen[1], SIGCONT), 0);
+    assert_int_equal(status, STATUS_UNAVAILABLE);
+    wait_connected(database);
+    assert_int_equal(thing_add(database, "two", 1), STATUS_OK);
+}
+
+/* A statement that takes long is waited for: the server greets. */
+static void test_silent_server_that_works(void **state)
+{
+    database_t *database = *state;
+    assert_int_equal(number_of(database, "SELECT 7 FROM pg_sleep(6)"), 7);
+    assert_true(database_is_connected(database));
+}
+
 /* ---- several connections ----------------------------------------------------------------------- */
 
 typedef struct {
@@ -1025,6 +1048,8 @@ int main(void)
         POSTGRES(test_server_dies_and_returns),
         POSTGRES(test_server_dies_before_posted),
         POSTGRES(test_frozen_server),
+        POSTGRES(test_frozen_server_without_a_deadline),
+        POSTGRES(test_silent_server_that_works),
         POSTGRES(test_deadlock_says_again),
         POSTGRES(test_locks_in_order),
         POSTGRES(test_lock_not_free),
