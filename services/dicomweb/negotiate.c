@@ -51,6 +51,15 @@ static bool is_wild(const char *pattern)
     return pattern[0] == '\0' || strchr(pattern, '*') != NULL;
 }
 
+/*
+ * A default syntax does not bind who has the pixels in lossy form only (PS3.18 8.7.3.3), and no video
+ * can be had in another syntax without another loss.
+ */
+static bool is_video(const offer_t *offer)
+{
+    return strncmp(offer->media_type, "video/", 6) == 0;
+}
+
 static bool range_takes(const http_media_range_t *range, const offer_t *offer)
 {
     if (range->quality_millis == 0)
@@ -73,7 +82,7 @@ static bool range_takes(const http_media_range_t *range, const offer_t *offer)
         return true;
     if (range->transfer_syntax[0])
         return strcmp(range->transfer_syntax, offer->transfer_syntax) == 0;
-    if (wild)
+    if (wild || is_video(offer))
         return true;
     const char *syntax = negotiate_default_syntax(offer->media_type);
     return !syntax || strcmp(syntax, offer->transfer_syntax) == 0;

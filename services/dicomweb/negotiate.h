@@ -18,8 +18,8 @@ typedef struct {
  * Chooses what to send.                                                            PS3.18 8.7.5-8
  *
  * Goes through what the client takes, the best first, and through the offers in their order. A range
- * without transfer-syntax means the default of its media type (PS3.18 8.7.3.5.2); a range of any type
- * means any syntax.
+ * without transfer-syntax means the default of its media type (PS3.18 8.7.3, 8.7.8.2), of a video the
+ * syntax it is stored in; a range of any type means any syntax.
  *
  * Returns the index of the offer, or -1: nothing fits (406).
  */

@@ -8,6 +8,7 @@
 
 #define JPEG50   "1.2.840.10008.1.2.4.50"
 #define JPEG70   "1.2.840.10008.1.2.4.70"
+#define HEVC     "1.2.840.10008.1.2.4.107"
 #define IMPLICIT "1.2.840.10008.1.2"
 #define EXPLICIT "1.2.840.10008.1.2.1"
 
@@ -20,6 +21,8 @@ static const offer_t lossy_frame[] = {{"image/jpeg", JPEG50, true},
                                       {"image/jpeg", JPEG50, false}};
 static const offer_t lossless_frame[] = {{"image/jpeg", JPEG70, true},
                                          {"application/octet-stream", JPEG70, true}};
+static const offer_t video[] = {{"video/mp4", HEVC, false},
+                                {"application/octet-stream", HEVC, false}};
 static const offer_t metadata[] = {{"application/dicom+json", NULL, false},
                                    {"application/json", NULL, false},
                                    {"application/dicom+xml", NULL, true}};
@@ -34,6 +37,11 @@ static const struct {
     {"any takes a stored syntax", "*/*", implicit_file, 2, 0},
     {"no syntax means Explicit Little Endian", "multipart/related; type=\"application/dicom\"",
      explicit_file, 2, 0},
+    {"no syntax takes the only form of a video", "video/mp4", video, 2, 0},
+    {"another syntax of a video", "video/mp4; transfer-syntax=1.2.840.10008.1.2.4.102", video, 2,
+     -1},
+    {"another type of a video", "video/mpeg", video, 2, -1},
+    {"octets of a video", "application/octet-stream", video, 2, -1},
     {"no syntax refuses Implicit", "multipart/related; type=\"application/dicom\"", implicit_file,
      2, -1},
     {"star takes Implicit", "multipart/related; type=\"application/dicom\"; transfer-syntax=*",
