@@ -29,21 +29,41 @@ static bool is_live(size_t i, int64_t now_ms)
     return table.noted_ms[i] && now_ms - table.noted_ms[i] < BOOKMARK_LIFETIME_MS;
 }
 
-/* The entry with the greatest offset up to this one, or BOOKMARKS_MAX. */
-static size_t find(const query_digest_t *query, uint32_t offset, int64_t now_ms)
+static bool is_of(size_t i, uint64_t beginning, const query_digest_t *query)
+{
+    return table.beginnings[i] == beginning &&
+           memcmp(table.entries[i].query.bytes, query->bytes, sizeof query->bytes) == 0;
+}
+
+static bool serves(const bookmark_t *bookmark, uint32_t offset, int64_t version)
+{
+    if (bookmark->version == version && version != BOOKMARK_VERSION_UNKNOWN)
+        return bookmark->offset <= offset;
+    return bookmark->offset == offset && bookmark->is_end && !bookmark->is_continued;
+}
+
+/* The entry that serves, with the greatest offset, or BOOKMARKS_MAX. */
+static size_t find(const query_digest_t *query, uint32_t offset, int64_t version, int64_t now_ms)
 {
     size_t best = BOOKMARKS_MAX;
     uint64_t beginning = beginning_of(query);
     for (size_t i = 0; i < BOOKMARKS_MAX; i++) {
-        const entry_t *entry = &table.entries[i];
-        if (table.beginnings[i] != beginning || !is_live(i, now_ms) ||
-            entry->bookmark.offset > offset ||
-            memcmp(entry->query.bytes, query->bytes, sizeof query->bytes) != 0)
-            continue;
-        if (best == BOOKMARKS_MAX || entry->bookmark.offset > table.entries[best].bookmark.offset)
+        const bookmark_t *bookmark = &table.entries[i].bookmark;
+        if (is_of(i, beginning, query) && is_live(i, now_ms) && serves(bookmark, offset, version) &&
+            (best == BOOKMARKS_MAX || bookmark->offset > table.entries[best].bookmark.offset))
             best = i;
     }
     return best;
+}
+
+static size_t find_at(const query_digest_t *query, uint32_t offset, int64_t now_ms)
+{
+    uint64_t beginning = beginning_of(query);
+    size_t i = 0;
+    while (i < BOOKMARKS_MAX && !(is_of(i, beginning, query) && is_live(i, now_ms) &&
+                                  table.entries[i].bookmark.offset == offset))
+        i++;
+    return i;
 }
 
 static size_t oldest(void)
@@ -55,13 +75,16 @@ static size_t oldest(void)
     return oldest;
 }
 
-bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t now_ms,
+bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t version, int64_t now_ms,
                    bookmark_t *out_bookmark)
 {
     pthread_mutex_lock(&table.mutex);
-    size_t found = find(query, offset, now_ms);
-    if (found < BOOKMARKS_MAX)
-        *out_bookmark = table.entries[found].bookmark;
+    size_t found = find(query, offset, version, now_ms);
+    if (found < BOOKMARKS_MAX) {
+        bookmark_t *bookmark = &table.entries[found].bookmark;
+        *out_bookmark = *bookmark;
+        bookmark->is_continued |= bookmark->offset == offset;
+    }
     pthread_mutex_unlock(&table.mutex);
     return found < BOOKMARKS_MAX;
 }
@@ -69,14 +92,27 @@ bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t now_ms,
 void bookmark_note(const query_digest_t *query, const bookmark_t *bookmark, int64_t now_ms)
 {
     pthread_mutex_lock(&table.mutex);
-    size_t at = find(query, bookmark->offset, now_ms);
-    bool is_there = at < BOOKMARKS_MAX && table.entries[at].bookmark.offset == bookmark->offset;
+    size_t at = find_at(query, bookmark->offset, now_ms);
+    bool is_there = at < BOOKMARKS_MAX;
     if (!is_there)
         at = oldest();
     if (!is_there || table.entries[at].bookmark.begun_ms <= bookmark->begun_ms) {
         table.entries[at] = (entry_t){*query, *bookmark};
         table.beginnings[at] = beginning_of(query);
         table.noted_ms[at] = now_ms;
+    }
+    pthread_mutex_unlock(&table.mutex);
+}
+
+void bookmarks_supersede(const query_digest_t *query, uint32_t from, uint32_t to, int64_t begun_ms)
+{
+    uint64_t beginning = beginning_of(query);
+    pthread_mutex_lock(&table.mutex);
+    for (size_t i = 0; i < BOOKMARKS_MAX; i++) {
+        const bookmark_t *bookmark = &table.entries[i].bookmark;
+        if (is_of(i, beginning, query) && bookmark->offset > from && bookmark->offset < to &&
+            bookmark->begun_ms <= begun_ms)
+            table.noted_ms[i] = 0;
     }
     pthread_mutex_unlock(&table.mutex);
 }

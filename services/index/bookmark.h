@@ -14,7 +14,8 @@
 enum {
     BOOKMARKS_MAX = 4096,
     BOOKMARK_LIFETIME_MS = 5 * 60 * 1000,
-    PLACE_COLUMNS_MAX = 4 /* of an order (page.h) */
+    PLACE_COLUMNS_MAX = 4, /* of an order (page.h) */
+    BOOKMARK_VERSION_UNKNOWN = -1
 };
 
 /* The values that a row has in the columns of an order; of each either the text or the number. */
@@ -26,11 +27,15 @@ typedef struct {
 /*
  * Of one walk through the answers of a query: so many rows of it stand up to and with this place.
  *
- * begun_ms   when the walk began: what is before the place was counted then
+ * begun_ms      when the walk began: what is before the place was counted then
+ * version       of the rows, when it was noted; BOOKMARK_VERSION_UNKNOWN is no other's equal
+ * is_end        a page ended there: the next may go on, though rows have come or gone since
+ * is_continued  one has: another that asks for the same is to have what now stands there
  */
 typedef struct {
     uint32_t offset;
-    int64_t begun_ms;
+    int64_t begun_ms, version;
+    bool is_end, is_continued;
     place_t place;
 } bookmark_t;
 
@@ -39,8 +44,11 @@ typedef struct {
     uint8_t bytes[SHA256_SIZE];
 } query_digest_t;
 
-/* The one with the greatest offset that is at most this. False: none is known. */
-bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t now_ms,
+/*
+ * The one with the greatest offset that is at most this: of this version of the rows, or at the
+ * offset itself the end of a page that none has gone on from. False: none is known.
+ */
+bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t version, int64_t now_ms,
                    bookmark_t *out_bookmark);
 
 /*
@@ -49,6 +57,10 @@ bool bookmark_find(const query_digest_t *query, uint32_t offset, int64_t now_ms,
  * and would let the later one miss that many rows.
  */
 void bookmark_note(const query_digest_t *query, const bookmark_t *bookmark, int64_t now_ms);
+
+/* Rows behind this offset and before that one have been read by a walk that began then: what older
+ * walks know of places between is of the past. */
+void bookmarks_supersede(const query_digest_t *query, uint32_t from, uint32_t to, int64_t begun_ms);
 
 /* Before a rebuild: the rows get other ids. */
 void bookmarks_forget(void);

@@ -153,12 +153,10 @@ static status_t page_answer(const page_t *page, const answer_shape_t *shape, uin
                             Index__Found *reply)
 {
     AUTO_STATEMENT *find = NULL;
-    place_t last;
+    place_t last = {0};
     TRY(statement_make(page, limit, &find));
     TRY(matches_collect(find, page, shape, limit, reply, &last));
-    /* Most answers have one page: nobody will go on there. */
-    if (reply->n_matches && (reply->more || !page->is_first))
-        page_end(page, (uint32_t)reply->n_matches, &last);
+    page_end(page, (uint32_t)reply->n_matches, &last, reply->more);
     return STATUS_OK;
 }
 

@@ -186,25 +186,52 @@ static status_t walk(page_t *page, uint32_t offset, bool *out_is_past_end)
     return STATUS_OK;
 }
 
+/* Every change of rows is in the feed. */
+static status_t version_read(database_t *reader, int64_t *out_version)
+{
+    AUTO_STATEMENT *find = NULL;
+    bool row = false;
+    TRY(database_prepare(reader, "SELECT MAX(id) FROM changes", &find));
+    TRY(statement_step(find, &row));
+    *out_version = row ? statement_int64(find, 0) : 0;
+    return STATUS_OK;
+}
+
 status_t page_begin(page_t *out_page, database_t *reader, level_t level,
                     const condition_t *condition, uint32_t offset, bool *out_is_empty)
 {
-    int64_t now_ms = clock_monotonic_ms();
+    int64_t now_ms = clock_monotonic_ms(), version = BOOKMARK_VERSION_UNKNOWN;
     *out_page = (page_t){.reader = reader,
                          .level = level,
                          .condition = condition,
                          .order = order_of(level, condition),
                          .query = digest_of(level, condition),
-                         .begin = {.begun_ms = now_ms}};
+                         .is_first = true,
+                         .begin = {.begun_ms = now_ms, .version = version}};
     *out_is_empty = false;
+    if (offset == 0) /* the most common question: what it tells of places costs it nothing */
+        return STATUS_OK;
+    TRY(version_read(reader, &version));
     out_page->is_first =
-        offset == 0 || !bookmark_find(&out_page->query, offset, now_ms, &out_page->begin);
+        !bookmark_find(&out_page->query, offset, version, now_ms, &out_page->begin);
+    if (out_page->is_first || out_page->begin.offset != offset)
+        out_page->begin.is_end = false;
+    if (out_page->is_first)
+        out_page->begin.version = version;
     return walk(out_page, offset, out_is_empty);
 }
 
-void page_end(const page_t *page, uint32_t rows, const place_t *place)
+void page_end(const page_t *page, uint32_t rows, const place_t *place, bool more)
 {
-    bookmark_t end = {page->begin.offset + rows, page->begin.begun_ms, *place};
-    if (end.offset > page->begin.offset) /* 32 bits have not run over */
-        bookmark_note(&page->query, &end, clock_monotonic_ms());
+    bookmark_t end = page->begin;
+    uint32_t from = end.offset;
+    end.offset += rows;
+    bookmarks_supersede(&page->query, from, more ? end.offset : UINT32_MAX, end.begun_ms);
+    /* Most answers have one page: nobody will go on there. */
+    if (end.offset <= from || (page->is_first && !more))
+        return;
+    end.place = *place;
+    end.is_end = true;
+    end.is_continued = false;
+    bookmark_note(&page->query, &end, clock_monotonic_ms());
 }

@@ -50,7 +50,12 @@ void page_bind(const page_t *page, statement_t *statement, uint32_t limit);
 /* The place of a row, whose columns of the order begin at first_column. */
 place_t page_place(const page_t *page, statement_t *statement, int first_column);
 
-/* Remembers that the page, of so many rows, ended here. */
-void page_end(const page_t *page, uint32_t rows, const place_t *place);
+/*
+ * Remembers that the page, of so many rows, ended here.
+ *
+ * place  of the last row, when there are rows
+ * more   rows stand behind it
+ */
+void page_end(const page_t *page, uint32_t rows, const place_t *place, bool more);
 
 #endif

@@ -13,7 +13,8 @@ static query_digest_t query_make(uint8_t number)
 static void note(uint8_t query, uint32_t offset, int64_t begun_ms, int64_t row, int64_t now_ms)
 {
     query_digest_t digest = query_make(query);
-    bookmark_t bookmark = {.offset = offset, .begun_ms = begun_ms, .place = {.numbers = {row}}};
+    bookmark_t bookmark = {
+        .offset = offset, .begun_ms = begun_ms, .version = 1, .place = {.numbers = {row}}};
     bookmark_note(&digest, &bookmark, now_ms);
 }
 
@@ -22,7 +23,7 @@ static int64_t find(uint8_t query, uint32_t offset, int64_t now_ms)
 {
     query_digest_t digest = query_make(query);
     bookmark_t bookmark = {0};
-    if (!bookmark_find(&digest, offset, now_ms, &bookmark))
+    if (!bookmark_find(&digest, offset, 1, now_ms, &bookmark))
         return -1;
     return (int64_t)bookmark.offset * 1000 + bookmark.place.numbers[0];
 }
@@ -58,8 +59,8 @@ static void test_digests_that_begin_alike(void **state)
     bookmark_t bookmark = {.offset = 7}, found;
     other.bytes[SHA256_SIZE - 1] = 1;
     bookmark_note(&one, &bookmark, NOW_MS);
-    assert_true(bookmark_find(&one, 7, NOW_MS, &found));
-    assert_false(bookmark_find(&other, 7, NOW_MS, &found));
+    assert_true(bookmark_find(&one, 7, 0, NOW_MS, &found));
+    assert_false(bookmark_find(&other, 7, 0, NOW_MS, &found));
 }
 
 static void test_expires(void **state)
@@ -98,6 +99,31 @@ static void test_full_table_drops_the_oldest(void **state)
     assert_int_equal(find(1, 30, NOW_MS + BOOKMARKS_MAX), 30001);
 }
 
+static void test_a_page_goes_on_once(void **state)
+{
+    (void)state;
+    query_digest_t query = query_make(1);
+    bookmark_t end = {.offset = 7, .version = 1, .is_end = true}, found;
+    bookmark_note(&query, &end, NOW_MS);
+    assert_false(bookmark_find(&query, 8, 2, NOW_MS, &found));
+    assert_true(bookmark_find(&query, 7, 2, NOW_MS, &found));
+    assert_false(bookmark_find(&query, 7, 2, NOW_MS, &found));
+    assert_true(bookmark_find(&query, 8, 1, NOW_MS, &found));
+    assert_false(bookmark_find(&query, 7, BOOKMARK_VERSION_UNKNOWN, NOW_MS, &found));
+}
+
+static void test_supersede(void **state)
+{
+    (void)state;
+    for (uint32_t offset = 10; offset <= 40; offset += 10)
+        note(1, offset, offset == 30 ? 9 : 5, 1, NOW_MS);
+    query_digest_t query = query_make(1);
+    bookmarks_supersede(&query, 10, 40, 7);
+    assert_int_equal(find(1, 29, NOW_MS), 10001);
+    assert_int_equal(find(1, 39, NOW_MS), 30001);
+    assert_int_equal(find(1, 40, NOW_MS), 40001);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +131,8 @@ int main(void)
         cmocka_unit_test_setup(test_digests_that_begin_alike, forget),
         cmocka_unit_test_setup(test_expires, forget),
         cmocka_unit_test_setup(test_later_walk_stays, forget),
+        cmocka_unit_test_setup(test_a_page_goes_on_once, forget),
+        cmocka_unit_test_setup(test_supersede, forget),
         cmocka_unit_test_setup(test_full_table_drops_the_oldest, forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

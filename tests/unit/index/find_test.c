@@ -234,6 +234,29 @@ static void test_read_anew_after_a_deletion(void **state)
     bench_close(&bench);
 }
 
+/* What goes on behind a page goes on; what asks for a place gets what now stands there. */
+static void test_place_after_changes(void **state)
+{
+    (void)state;
+    bench_t bench;
+    AUTO_BUFFER first = {0}, jump = {0}, all = {0}, again = {0}, next = {0};
+    bench_open(&bench);
+    studies_store(&bench, 0, 40, 1);
+    page_read(&bench, LEVEL_STUDY, NULL, 0, PAGE, &first);
+    page_read(&bench, LEVEL_STUDY, NULL, 5, PAGE, &jump);
+    study_delete(&bench, &first, 2);
+    page_read(&bench, LEVEL_STUDY, NULL, 0, PAGE, &again);
+    study_delete(&bench, &again, 1);
+    assert_false(page_read(&bench, LEVEL_STUDY, NULL, 0, 1000, &all));
+    for (uint32_t offset = 5; offset <= PAGE; offset += PAGE - 5) {
+        AUTO_FREE char *expected = lines_cut(&all, offset, PAGE);
+        buffer_clear(&next);
+        page_read(&bench, LEVEL_STUDY, NULL, offset, PAGE, &next);
+        assert_string_equal(buffer_text(&next), expected);
+    }
+    bench_close(&bench);
+}
+
 /* Numbers that are missing come last, in the order of arrival. */
 static void test_missing_numbers(void **state)
 {
@@ -303,10 +326,10 @@ static void test_rebuild_forgets(void **state)
     bookmark_t bookmark = {.offset = 7};
     bench_open(&bench);
     bookmark_note(&query, &bookmark, 1000);
-    assert_true(bookmark_find(&query, 7, 1000, &bookmark));
+    assert_true(bookmark_find(&query, 7, 0, 1000, &bookmark));
     assert_int_equal(rebuild_start(bench.index), STATUS_OK);
     index_wait(bench.index);
-    assert_false(bookmark_find(&query, 7, 1000, &bookmark));
+    assert_false(bookmark_find(&query, 7, 0, 1000, &bookmark));
     bench_close(&bench);
 }
 
@@ -324,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup(test_changes_between_pages, forget),
         cmocka_unit_test_setup(test_jumps, forget),
         cmocka_unit_test_setup(test_read_anew_after_a_deletion, forget),
+        cmocka_unit_test_setup(test_place_after_changes, forget),
         cmocka_unit_test_setup(test_missing_numbers, forget),
         cmocka_unit_test_setup(test_same_order_on_both, forget),
         cmocka_unit_test_setup(test_rebuild_forgets, forget),
