@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 ACKNOWLEDGED = {"0000", "200", "202", "imported"}
@@ -47,7 +48,7 @@ class Known:
     """Of one SOP Instance UID: the versions that went out, and those that were acknowledged."""
     study: str
     series: str
-    sent: set = field(default_factory=set)  # SHA-256
+    sent: Counter = field(default_factory=Counter)  # SHA-256: how often
     acknowledged: set = field(default_factory=set)
     attempts: int = 0
     answers: int = 0
@@ -62,7 +63,7 @@ def read(folder, until_ns=None):
             continue
         if row["what"] == "sent":
             one = known.setdefault(row["uid"], Known(row["study"], row["series"]))
-            one.sent.add(row["sha"])
+            one.sent[row["sha"]] += 1
             one.attempts += 1
         else:
             known[row["uid"]].answers += 1

@@ -177,13 +177,13 @@ def check_bytes(archive, known, rows, verdict):
 
 
 def check_conflicts(archive, known, versions, verdict):
-    """Of several acknowledged versions one is served, and each other one is listed."""
+    """Of several acknowledged versions one is served, and each record of another one is listed."""
     text = archive.stack.zpacs("conflicts", check=False).stdout
     listed = Counter(line.split()[1] for line in text.splitlines())
     verdict.conflicts = sum(listed.values())
     for uid, it in known.items():
         aside = it.acknowledged - {versions.get(uid)}
-        most = len(it.sent - {versions.get(uid)})
+        most = it.attempts - it.sent[versions.get(uid)]
         if not len(aside) <= listed[uid] <= most:
             verdict.other.append(f"conflicts of {uid}: {listed[uid]} listed, {len(aside)} to {most} expected")
     verdict.other += [f"conflict of an unknown {uid}" for uid in listed if uid not in known]

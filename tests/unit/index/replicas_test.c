@@ -105,25 +105,6 @@ static void alone(const bench_t *bench, buffer_t *out)
     bench_stop(&single);
 }
 
-static int line_compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Across studies the order is that of arrival, which is not the same. */
-static void lines_sort(buffer_t *text)
-{
-    AUTO_FREE char *copy = memory_copy_text(buffer_text(text));
-    size_t count = 0, lines = lines_count(text);
-    AUTO_FREE char **sorted = memory_allocate((lines + 1) * sizeof *sorted);
-    for (char *rest = copy, *line; (line = strsep(&rest, "\n")) && count < lines;)
-        sorted[count++] = line;
-    qsort(sorted, count, sizeof *sorted, line_compare);
-    buffer_clear(text);
-    for (size_t i = 0; i < count; i++)
-        buffer_printf(text, "%s\n", sorted[i]);
-}
-
 static void test_replicas_agree(void **state)
 {
     (void)state;

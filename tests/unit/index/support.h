@@ -237,6 +237,25 @@ static inline size_t lines_count(buffer_t *text)
     return count;
 }
 
+static inline int line_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Across studies the order is that of arrival, which is not the same. */
+static inline void lines_sort(buffer_t *text)
+{
+    AUTO_FREE char *copy = memory_copy_text(buffer_text(text));
+    size_t count = 0, lines = lines_count(text);
+    AUTO_FREE char **sorted = memory_allocate((lines + 1) * sizeof *sorted);
+    for (char *rest = copy, *line; (line = strsep(&rest, "\n")) && count < lines;)
+        sorted[count++] = line;
+    qsort(sorted, count, sizeof *sorted, line_compare);
+    buffer_clear(text);
+    for (size_t i = 0; i < count; i++)
+        buffer_printf(text, "%s\n", sorted[i]);
+}
+
 /* ---- what the index says ----------------------------------------------------------------------- */
 
 /* All rows as queries see them, where the bytes lie, and the counters: to be compared. */
