@@ -101,6 +101,40 @@ status_t index_client_delete(index_client_t *client, const Index__Delete *what,
     return CALL(client, what, deleted, DELETE_MS, out_reply);
 }
 
+status_t index_client_undelete(index_client_t *client, const Index__Undelete *what,
+                               Index__Undeleted **out_reply)
+{
+    return CALL(client, what, undeleted, DELETE_MS, out_reply);
+}
+
+status_t index_client_hold(index_client_t *client, const Index__Hold *what)
+{
+    Index__Held *reply = NULL;
+    TRY(CALL(client, what, held, DELETE_MS, &reply));
+    index__held__free_unpacked(reply, NULL);
+    return STATUS_OK;
+}
+
+status_t index_client_release(index_client_t *client, const Index__Release *what)
+{
+    Index__Released *reply = NULL;
+    TRY(CALL(client, what, released, DELETE_MS, &reply));
+    index__released__free_unpacked(reply, NULL);
+    return STATUS_OK;
+}
+
+status_t index_client_get_hold(index_client_t *client, const Index__GetHold *query,
+                               Index__HoldState **out_reply)
+{
+    return CALL(client, query, hold_state, SHORT_MS, out_reply);
+}
+
+status_t index_client_resolve(index_client_t *client, const Index__Resolve *what,
+                              Index__Resolved **out_reply)
+{
+    return CALL(client, what, resolved, DELETE_MS, out_reply);
+}
+
 status_t index_client_changes(index_client_t *client, const Index__Changes *query,
                               Index__ChangeList **out_reply)
 {

@@ -28,6 +28,14 @@ status_t index_client_locate(index_client_t *client, const Index__Locate *query,
                              Index__Located **out_reply);
 status_t index_client_delete(index_client_t *client, const Index__Delete *what,
                              Index__Deleted **out_reply);
+status_t index_client_undelete(index_client_t *client, const Index__Undelete *what,
+                               Index__Undeleted **out_reply);
+status_t index_client_hold(index_client_t *client, const Index__Hold *what);
+status_t index_client_release(index_client_t *client, const Index__Release *what);
+status_t index_client_get_hold(index_client_t *client, const Index__GetHold *query,
+                               Index__HoldState **out_reply);
+status_t index_client_resolve(index_client_t *client, const Index__Resolve *what,
+                              Index__Resolved **out_reply);
 status_t index_client_changes(index_client_t *client, const Index__Changes *query,
                               Index__ChangeList **out_reply);
 status_t index_client_statistics(index_client_t *client, Index__Statistics **out_reply);

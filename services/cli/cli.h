@@ -21,7 +21,8 @@ enum { CLI_OK = 0, CLI_FOUND_PROBLEMS = 1, CLI_USAGE = 64, CLI_UNAVAILABLE = 69 
 
 typedef int cli_verb_t(const cli_t *cli, int argc, char **argv);
 
-cli_verb_t cli_import, cli_export, cli_verify, cli_reindex, cli_delete, cli_conflicts, cli_keys;
+cli_verb_t cli_import, cli_export, cli_verify, cli_reindex, cli_delete, cli_conflicts, cli_undelete,
+    cli_hold, cli_release, cli_resolve, cli_keys;
 
 /* Prints "zpacs: <verb>: <why>" to stderr and returns the exit code of the status. */
 int cli_fail(const char *verb, status_t status);

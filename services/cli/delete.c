@@ -40,9 +40,9 @@ static void conflicts_print(const Index__ConflictList *list)
         const Index__Conflict *conflict = list->conflicts[i];
         char received[28];
         clock_format((int64_t)conflict->received_us, received);
-        printf("%s  %s  from %s  study %s  pack %s+%llu\n", received, conflict->sop_instance_uid,
-               conflict->source, conflict->study_instance_uid, conflict->pack,
-               (unsigned long long)conflict->record_offset);
+        printf("%s  %s  from %s  study %s  record %s/%llu\n", received, conflict->sop_instance_uid,
+               conflict->source, conflict->study_instance_uid, conflict->origin_pack,
+               (unsigned long long)conflict->origin_sequence);
     }
 }
 

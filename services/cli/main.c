@@ -21,6 +21,12 @@ static const struct {
     {"verify", cli_verify, "verify                           hash every stored byte again"},
     {"reindex", cli_reindex, "reindex                          rebuild the index from the packs"},
     {"delete", cli_delete, "delete STUDY [SERIES [INSTANCE]] delete by UID"},
+    {"undelete", cli_undelete, "undelete STUDY [SERIES [INSTANCE]]  take the latest deletion back"},
+    {"hold", cli_hold,
+     "hold STUDY [--reason TEXT]       keep from deletion; without a reason: is it?"},
+    {"release", cli_release, "release STUDY                    hold it no longer"},
+    {"resolve", cli_resolve,
+     "resolve SOP keep|replace|both [--from PACK/SEQUENCE]  end a conflict"},
     {"conflicts", cli_conflicts, "conflicts                        instances kept aside"},
     {"keys", cli_keys, "keys NAME ...                    make CURVE keys for services"},
 };

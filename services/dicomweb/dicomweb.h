@@ -89,6 +89,8 @@ http_handler_t dicomweb_bulkdata;     /* bulkdata.c */
 http_handler_t dicomweb_rendered;     /* rendered.c: rendered and thumbnail */
 http_handler_t dicomweb_capabilities; /* routes.c */
 http_handler_t dicomweb_api_system, dicomweb_api_changes; /* system.c */
+http_handler_t dicomweb_api_undelete, dicomweb_api_get_hold, dicomweb_api_put_hold,
+    dicomweb_api_delete_hold, dicomweb_api_conflicts, dicomweb_api_resolve; /* retention.c */
 http_handler_t dicomweb_store; /* store/store.c: POST studies, POST studies/{study} */
 http_handler_t
     dicomweb_delete; /* store/delete.c: DELETE studies/{study}[/series/{series}[/instances/{instance}]] */

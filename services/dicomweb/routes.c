@@ -40,6 +40,13 @@ const http_route_t dicomweb_routes[] = {
     {"OPTIONS", URL_DICOMWEB, "view", "query", dicomweb_capabilities},
     {"GET", "/api/system", "view", "query", dicomweb_api_system},
     {"GET", "/api/changes", "view", "query", dicomweb_api_changes},
+    /* What stays, and for how long. */
+    {"POST", "/api/studies/{study}/undelete", "delete", "undelete", dicomweb_api_undelete},
+    {"GET", "/api/studies/{study}/hold", "view", "query", dicomweb_api_get_hold},
+    {"PUT", "/api/studies/{study}/hold", "delete", "hold", dicomweb_api_put_hold},
+    {"DELETE", "/api/studies/{study}/hold", "delete", "release", dicomweb_api_delete_hold},
+    {"GET", "/api/conflicts", "view", "query", dicomweb_api_conflicts},
+    {"POST", "/api/conflicts/{instance}", "modify", "resolve", dicomweb_api_resolve},
     {NULL, NULL, NULL, NULL, NULL}};
 
 /* STOW-RS, PS3.18 10.5.1, on an address of its own. */

@@ -40,7 +40,7 @@ static status_t restore_check(const Pack__Restore *restore)
                : fail(STATUS_INVALID, "a RESTORE names no TOMBSTONE");
 }
 
-static status_t hold_check(const Pack__Hold *hold)
+static status_t hold_names(const Pack__Hold *hold)
 {
     return uid_is_valid(hold->study_instance_uid) ? STATUS_OK
                                                   : fail(STATUS_INVALID, "a HOLD names no study");
@@ -60,7 +60,7 @@ static status_t unpack(item_t *item, const uint8_t *bytes, size_t length)
         return item->restore ? restore_check(item->restore) : STATUS_INVALID;
     case PACK_RECORD_HOLD:
         item->hold = pack__hold__unpack(&pack_memory, length, bytes);
-        return item->hold ? hold_check(item->hold) : STATUS_INVALID;
+        return item->hold ? hold_names(item->hold) : STATUS_INVALID;
     default:
         return STATUS_OK; /* of a later version: nothing here depends on it */
     }

@@ -100,7 +100,22 @@ void reserve_tend(index_t *index); /* every minute or so: fills it again */
 
 /* remove.c */
 status_t object_check(const char *study, const char *series, const char *sop); /* INVALID */
+status_t decider_check(const char *user, const char *reason);                  /* TOO_LARGE */
 status_t remove_run(index_t *index, const Index__Delete *what, uint64_t *out_instances);
+
+/* undelete.c */
+status_t undelete_run(index_t *index, const Index__Undelete *what, Index__Undeleted *reply);
+
+/* hold.c */
+status_t hold_run(index_t *index, const Index__Hold *what);
+status_t release_run(index_t *index, const Index__Release *what);
+status_t hold_read(database_t *reader, const Index__GetHold *query, Index__HoldState *reply);
+status_t hold_check(database_t *database, const char *study); /* CONFLICT, and why: it is held */
+
+/* resolve.c; remake.c: the instance that a record becomes under a UID of its own */
+status_t resolve_run(index_t *index, const Index__Resolve *what, Index__Resolved *reply);
+status_t remake_run(index_t *index, const pack_record_t *old, uid_text_t out_sop_instance_uid,
+                    pack_record_t *out_made);
 
 /* locate.c */
 status_t locate_run(database_t *reader, const Index__Locate *query, Index__Located *reply);

@@ -108,9 +108,14 @@ static status_t tombstones_write(index_t *index, const Index__Delete *what, cons
 static status_t check(const Index__Delete *what)
 {
     TRY(object_check(what->study_instance_uid, what->series_instance_uid, what->sop_instance_uid));
-    if (strlen(what->user) > TEXT_MAX || strlen(what->reason) > TEXT_MAX)
-        return fail(STATUS_TOO_LARGE, "user or reason has more than %d bytes", TEXT_MAX);
-    return STATUS_OK;
+    return decider_check(what->user, what->reason);
+}
+
+status_t decider_check(const char *user, const char *reason)
+{
+    return strlen(user) > TEXT_MAX || strlen(reason) > TEXT_MAX
+               ? fail(STATUS_TOO_LARGE, "user or reason has more than %d bytes", TEXT_MAX)
+               : STATUS_OK;
 }
 
 status_t object_check(const char *study, const char *series, const char *sop)
@@ -129,6 +134,8 @@ status_t remove_run(index_t *index, const Index__Delete *what, uint64_t *out_ins
     if (!scope_sees_all(what->scope))
         return fail(STATUS_NOT_FOUND, "there is no such object");
     status_t status = extent_find(index, what, &extent);
+    if (status == STATUS_OK)
+        status = hold_check(index->writer, what->study_instance_uid);
     if (status == STATUS_OK)
         status = tombstones_write(index, what, &extent);
     if (status == STATUS_OK) {

@@ -85,15 +85,65 @@ static status_t pack_appended(void *state, const wire_call_t *call, const Protob
     return status;
 }
 
+/* What changes rows by a decision, which a half-filled index must not take. */
+static status_t decider_take(lane_t *lane, const wire_call_t *call)
+{
+    if (atomic_load(&lane->index->rebuilding))
+        return fail(STATUS_UNAVAILABLE, "the index is being rebuilt");
+    return writer_take(lane, call);
+}
+
 static status_t delete_(void *state, const wire_call_t *call, const ProtobufCMessage *request,
                         ProtobufCMessage *reply)
 {
     lane_t *lane = state;
-    if (atomic_load(&lane->index->rebuilding))
-        return fail(STATUS_UNAVAILABLE, "the index is being rebuilt");
-    TRY(writer_take(lane, call));
+    TRY(decider_take(lane, call));
     status_t status = remove_run(lane->index, (const Index__Delete *)request,
                                  &((Index__Deleted *)reply)->instances);
+    index_unlock(lane->index);
+    return status;
+}
+
+static status_t undelete(void *state, const wire_call_t *call, const ProtobufCMessage *request,
+                         ProtobufCMessage *reply)
+{
+    lane_t *lane = state;
+    TRY(decider_take(lane, call));
+    status_t status =
+        undelete_run(lane->index, (const Index__Undelete *)request, (Index__Undeleted *)reply);
+    index_unlock(lane->index);
+    return status;
+}
+
+static status_t hold(void *state, const wire_call_t *call, const ProtobufCMessage *request,
+                     ProtobufCMessage *reply)
+{
+    lane_t *lane = state;
+    (void)reply;
+    TRY(decider_take(lane, call));
+    status_t status = hold_run(lane->index, (const Index__Hold *)request);
+    index_unlock(lane->index);
+    return status;
+}
+
+static status_t release(void *state, const wire_call_t *call, const ProtobufCMessage *request,
+                        ProtobufCMessage *reply)
+{
+    lane_t *lane = state;
+    (void)reply;
+    TRY(decider_take(lane, call));
+    status_t status = release_run(lane->index, (const Index__Release *)request);
+    index_unlock(lane->index);
+    return status;
+}
+
+static status_t resolve(void *state, const wire_call_t *call, const ProtobufCMessage *request,
+                        ProtobufCMessage *reply)
+{
+    lane_t *lane = state;
+    TRY(decider_take(lane, call));
+    status_t status =
+        resolve_run(lane->index, (const Index__Resolve *)request, (Index__Resolved *)reply);
     index_unlock(lane->index);
     return status;
 }
@@ -162,6 +212,14 @@ static status_t conflicts(void *state, const wire_call_t *call, const ProtobufCM
                           (Index__ConflictList *)reply);
 }
 
+static status_t get_hold(void *state, const wire_call_t *call, const ProtobufCMessage *request,
+                         ProtobufCMessage *reply)
+{
+    lane_t *lane = state;
+    TRY(reader_take(lane, call));
+    return hold_read(lane->reader, (const Index__GetHold *)request, (Index__HoldState *)reply);
+}
+
 /* Also during a rebuild: that is how its progress is seen. */
 static status_t statistics(void *state, const wire_call_t *call, const ProtobufCMessage *request,
                            ProtobufCMessage *reply)
@@ -180,6 +238,11 @@ const wire_route_t index_routes[] = {
     /* request, reply, handler, lane, who may ask */
     WIRE_ROUTE(index, pack_appended, pack_indexed, pack_appended, 0, "dimse dicomweb cli"),
     WIRE_ROUTE(index, delete, deleted, delete_, 0, "dicomweb cli"),
+    WIRE_ROUTE(index, undelete, undeleted, undelete, 0, "dicomweb cli"),
+    WIRE_ROUTE(index, hold, held, hold, 0, "dicomweb cli"),
+    WIRE_ROUTE(index, release, released, release, 0, "dicomweb cli"),
+    WIRE_ROUTE(index, get_hold, hold_state, get_hold, 1, "dicomweb cli"),
+    WIRE_ROUTE(index, resolve, resolved, resolve, 0, "dicomweb cli"),
     WIRE_ROUTE(index, rebuild, rebuilding, rebuild, 0, "cli"),
     WIRE_ROUTE(index, find, found, find, 1, "dimse dicomweb cli"),
     WIRE_ROUTE(index, locate, located, locate, 1, "dimse dicomweb cli"),

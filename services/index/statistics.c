@@ -108,6 +108,9 @@ static Index__Conflict *conflict_make(statement_t *find)
     conflict->record_offset = (uint64_t)statement_int64(find, 3);
     conflict->received_us = (uint64_t)statement_int64(find, 4);
     conflict->source = memory_copy_text(statement_text(find, 5));
+    conflict->origin_pack = memory_copy_text(statement_text(find, 6));
+    conflict->origin_sequence = (uint64_t)statement_int64(find, 7);
+    conflict->series_instance_uid = memory_copy_text(statement_text(find, 8));
     return conflict;
 }
 
@@ -121,7 +124,8 @@ status_t conflicts_list(database_t *reader, const Index__ListConflicts *query,
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(reader,
                          "SELECT sop_instance_uid, study_instance_uid, pack, record_offset,"
-                         " received_us, source FROM copies WHERE conflict = 1"
+                         " received_us, source, origin_pack, origin_sequence, series_instance_uid"
+                         " FROM copies WHERE conflict = 1"
                          " AND (received_us, pack, record_offset) < ($1, $2, $3)"
                          " ORDER BY received_us DESC, pack DESC, record_offset DESC LIMIT $4",
                          &find));

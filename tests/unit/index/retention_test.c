@@ -92,6 +92,25 @@ static size_t files_with(const bench_t *bench, const char *text)
     return wanted_found;
 }
 
+static int line_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What is equal is answered in the order of arrival, which an undelete and a rebuild change. */
+static void lines_sort(buffer_t *text)
+{
+    AUTO_FREE char *copy = memory_copy_text(buffer_text(text));
+    size_t found = 0, lines = lines_count(text);
+    AUTO_FREE char **sorted = memory_allocate((lines + 1) * sizeof *sorted);
+    for (char *rest = copy, *line; (line = strsep(&rest, "\n")) && found < lines;)
+        sorted[found++] = line;
+    qsort(sorted, found, sizeof *sorted, line_compare);
+    buffer_clear(text);
+    for (size_t i = 0; i < found; i++)
+        buffer_printf(text, "%s\n", sorted[i]);
+}
+
 /* What queries say, and what is aside; not where it lies. */
 static void says(bench_t *bench, buffer_t *out)
 {
@@ -114,6 +133,7 @@ static void says(bench_t *bench, buffer_t *out)
         buffer_append_text(out, statement_text(rows, 0));
         buffer_append_byte(out, '\n');
     }
+    lines_sort(out);
 }
 
 static void assert_says(bench_t *bench, buffer_t *expected)
@@ -390,6 +410,296 @@ static void test_killed_while_compacting(void **state)
     assert_rebuild_says_the_same(bench);
 }
 
+/* ---- undelete ---------------------------------------------------------------------------------- */
+
+static status_t undelete(bench_t *bench, const char *study, const char *series, const char *sop,
+                         uint64_t *out_back, uint64_t *out_gone)
+{
+    Index__Undelete what = INDEX__UNDELETE__INIT;
+    Index__Undeleted reply = INDEX__UNDELETED__INIT;
+    what.scope = everything();
+    what.study_instance_uid = (char *)study;
+    what.series_instance_uid = (char *)series;
+    what.sop_instance_uid = (char *)sop;
+    what.user = (char *)"tester";
+    status_t status = undelete_run(bench->index, &what, &reply);
+    *out_back = reply.instances;
+    *out_gone = reply.gone;
+    return status;
+}
+
+static void test_undelete(void **state)
+{
+    static const struct {
+        const char *series, *sop;
+        uint64_t back;
+    } cases[] = {{"", "", 2}, {SERIES, "", 2}, {SERIES, "2.1.1", 1}};
+    bench_t *bench = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_BUFFER before = {0};
+        uint64_t back = 0, gone = 0;
+        (void)bench_store(bench, (sample_t[]){first, again, second, other_bytes, elsewhere}, 5);
+        says(bench, &before);
+        assert_int_equal(undelete(bench, STUDY, cases[i].series, cases[i].sop, &back, &gone),
+                         STATUS_NOT_FOUND);
+        assert_int_equal(delete (bench, STUDY, cases[i].series, cases[i].sop), STATUS_OK);
+        assert_rebuild_says_the_same(bench);
+        assert_int_equal(undelete(bench, STUDY, cases[i].series, cases[i].sop, &back, &gone),
+                         STATUS_OK);
+        assert_int_equal(back, cases[i].back);
+        assert_int_equal(gone, 0);
+        assert_says(bench, &before);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM buried"), 0);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM tombstones"), 0);
+        assert_rebuild_says_the_same(bench);
+        compact_all(bench);
+        assert_says(bench, &before);
+        assert_all_readable(bench);
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+/* Half of it is gone for good: the answer says so. */
+static void test_undelete_of_what_is_left(void **state)
+{
+    bench_t *bench = *state;
+    uint64_t back = 0, gone = 0;
+    pack_writer_t *writer = NULL;
+    (void)bench_store(bench, &first, 1);
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    (void)sample_write(writer, &second); /* in a pack that is still open: it is not compacted */
+    ulid_t pack = pack_writer_pack(writer);
+    uint64_t committed = 0;
+    assert_int_equal(
+        ingest_pack(bench->index, &pack, pack_writer_durable_offset(writer), &committed),
+        STATUS_OK);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    compact_all(bench);
+    assert_int_equal(undelete(bench, STUDY, "", "", &back, &gone), STATUS_OK);
+    assert_int_equal(back, 1);
+    assert_int_equal(gone, 1);
+    assert_rebuild_says_the_same(bench);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    compact_all(bench);
+    assert_int_equal(undelete(bench, STUDY, "", "", &back, &gone), STATUS_OK);
+    assert_int_equal(back, 0);
+    assert_int_equal(gone, 1);
+    assert_rebuild_says_the_same(bench);
+}
+
+/* Deleted twice: the other deletion stays. */
+static void test_undelete_takes_back_the_latest(void **state)
+{
+    bench_t *bench = *state;
+    uint64_t back = 0, gone = 0;
+    (void)bench_store(bench, &first, 1);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    usleep(2000);
+    (void)bench_store(bench, &second, 1);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    assert_int_equal(undelete(bench, STUDY, "", "", &back, &gone), STATUS_OK);
+    assert_int_equal(back, 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
+    assert_int_equal(
+        count(bench, "SELECT COUNT(*) FROM instances WHERE sop_instance_uid = '2.1.2'"), 1);
+    assert_rebuild_says_the_same(bench);
+    assert_int_equal(undelete(bench, STUDY, "", "", &back, &gone), STATUS_OK);
+    assert_int_equal(back, 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+}
+
+/* It comes back while its pack is on the way out: then the pack is needed, or it was too late. */
+static void test_undelete_at_each_step(void **state)
+{
+    enum { STEPS = 8 };
+    bench_t *bench = *state;
+    for (int i = 0; i < STEPS; i++) {
+        uint64_t back = 0, gone = 0;
+        (void)bench_store(bench, (sample_t[]){first, elsewhere, second}, 3);
+        assert_int_equal(delete (bench, "2.2", "", ""), STATUS_OK);
+        steps_run(bench, i);
+        assert_int_equal(undelete(bench, "2.2", "", "", &back, &gone), STATUS_OK);
+        assert_int_equal(back + gone, 1);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2 + (int64_t)back);
+        assert_all_readable(bench);
+        compact_all(bench);
+        assert_int_equal(files_with(bench, "Else^D"), back);
+        assert_all_readable(bench);
+        assert_rebuild_says_the_same(bench);
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+/* ---- clocks ------------------------------------------------------------------------------------ */
+
+/* A sender's time lies before the deletion, since a clock was set back: what it sends is there. */
+static void test_sent_again_with_an_older_time(void **state)
+{
+    bench_t *bench = *state;
+    sample_t late = other_bytes, early = second;
+    late.received_us = 9000;
+    early.received_us = 10;
+    (void)bench_store(bench, &late, 1);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    (void)bench_store(bench, (sample_t[]){early, first}, 2);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+    assert_rebuild_says_the_same(bench);
+    compact_all(bench);
+    assert_rebuild_says_the_same(bench);
+}
+
+/* ---- holds ------------------------------------------------------------------------------------- */
+
+static status_t hold(bench_t *bench, const char *study, const char *reason)
+{
+    Index__Hold what = INDEX__HOLD__INIT;
+    what.scope = everything();
+    what.study_instance_uid = (char *)study;
+    what.user = (char *)"tester";
+    what.reason = (char *)reason;
+    return hold_run(bench->index, &what);
+}
+
+static status_t release(bench_t *bench, const char *study)
+{
+    Index__Release what = INDEX__RELEASE__INIT;
+    what.scope = everything();
+    what.study_instance_uid = (char *)study;
+    return release_run(bench->index, &what);
+}
+
+static void test_hold(void **state)
+{
+    bench_t *bench = *state;
+    (void)bench_store(bench, (sample_t[]){first, second, elsewhere}, 3);
+    assert_int_equal(hold(bench, "2.77", "a court"), STATUS_NOT_FOUND);
+    assert_int_equal(hold(bench, STUDY, ""), STATUS_INVALID);
+    assert_int_equal(release(bench, STUDY), STATUS_NOT_FOUND);
+    assert_int_equal(hold(bench, STUDY, "a court"), STATUS_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(delete (bench, STUDY, "", ""), STATUS_CONFLICT);
+        assert_non_null(strstr(fail_detail(), "a court"));
+        assert_int_equal(delete (bench, STUDY, SERIES, ""), STATUS_CONFLICT);
+        assert_int_equal(delete (bench, STUDY, SERIES, "2.1.1"), STATUS_CONFLICT);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 3);
+        rebuild(bench);
+    }
+    assert_int_equal(delete (bench, "2.2", "", ""), STATUS_OK);
+    assert_int_equal(release(bench, STUDY), STATUS_OK);
+    rebuild(bench);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 0);
+}
+
+/* ---- conflicts --------------------------------------------------------------------------------- */
+
+static status_t resolve(bench_t *bench, Index__Resolve__Outcome outcome, const ulid_t *from,
+                        char **out_made)
+{
+    Index__Resolve what = INDEX__RESOLVE__INIT;
+    Index__Resolved *reply = memory_allocate(sizeof *reply);
+    index__resolved__init(reply);
+    what.scope = everything();
+    what.sop_instance_uid = (char *)"2.1.1";
+    what.outcome = outcome;
+    what.user = (char *)"tester";
+    if (from) {
+        what.origin_pack = (char *)from->text;
+        what.origin_sequence = 1;
+    }
+    status_t status = resolve_run(bench->index, &what, reply);
+    if (out_made)
+        *out_made = memory_copy_text(reply->made_sop_instance_uid);
+    index__resolved__free_unpacked(reply, NULL);
+    return status;
+}
+
+static void test_conflict_keep_and_replace(void **state)
+{
+    static const struct {
+        Index__Resolve__Outcome outcome;
+        int64_t served;
+        const char *lives, *dies;
+    } cases[] = {{INDEX__RESOLVE__OUTCOME__KEEP, 1000, "First^A", "Other^B"},
+                 {INDEX__RESOLVE__OUTCOME__REPLACE, 3000, "Other^B", "First^A"}};
+    bench_t *bench = *state;
+    for (size_t i = 0; i < 2; i++) {
+        (void)bench_store(bench, (sample_t[]){first, second}, 2);
+        assert_int_equal(resolve(bench, cases[i].outcome, NULL, NULL), STATUS_NOT_FOUND);
+        (void)bench_store(bench, (sample_t[]){other_bytes, again}, 2);
+        assert_int_equal(hold(bench, STUDY, "a trial"), STATUS_OK);
+        assert_int_equal(resolve(bench, cases[i].outcome, NULL, NULL), STATUS_CONFLICT);
+        assert_int_equal(release(bench, STUDY), STATUS_OK);
+        assert_int_equal(resolve(bench, cases[i].outcome, NULL, NULL), STATUS_OK);
+        assert_int_equal(
+            count(bench, "SELECT received_us FROM instances WHERE sop_instance_uid = '2.1.1'"),
+            cases[i].served);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);
+        assert_int_equal(resolve(bench, cases[i].outcome, NULL, NULL), STATUS_NOT_FOUND);
+        assert_rebuild_says_the_same(bench);
+        compact_all(bench);
+        assert_int_equal(files_with(bench, cases[i].dies), 0);
+        assert_true(files_with(bench, cases[i].lives) > 0);
+        assert_rebuild_says_the_same(bench);
+        /* What comes later is a conflict of its own, whatever its time. */
+        sample_t later = other_bytes;
+        later.received_us = 5000;
+        later.description = "three";
+        (void)bench_store(bench, &later, 1);
+        assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 1);
+        assert_rebuild_says_the_same(bench);
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+static void test_conflict_of_three(void **state)
+{
+    bench_t *bench = *state;
+    sample_t third = other_bytes;
+    third.name = "Third^E";
+    third.received_us = 4000;
+    (void)bench_store(bench, &first, 1);
+    (void)bench_store(bench, &other_bytes, 1);
+    ulid_t pack = bench_store(bench, &third, 1);
+    assert_int_equal(resolve(bench, INDEX__RESOLVE__OUTCOME__REPLACE, NULL, NULL), STATUS_INVALID);
+    assert_int_equal(resolve(bench, INDEX__RESOLVE__OUTCOME__KEEP, &pack, NULL), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 1);
+    assert_rebuild_says_the_same(bench);
+    compact_all(bench);
+    assert_int_equal(files_with(bench, "Third^E"), 0);
+    assert_int_equal(files_with(bench, "Other^B"), 1);
+    assert_int_equal(resolve(bench, INDEX__RESOLVE__OUTCOME__REPLACE, NULL, NULL), STATUS_OK);
+    assert_int_equal(count(bench, "SELECT received_us FROM instances"), 3000);
+    assert_rebuild_says_the_same(bench);
+}
+
+static void test_conflict_keep_both(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_FREE char *made = NULL;
+    AUTO_BUFFER found = {0};
+    (void)bench_store(bench, (sample_t[]){first, other_bytes}, 2);
+    assert_int_equal(resolve(bench, INDEX__RESOLVE__OUTCOME__KEEP_BOTH, NULL, &made), STATUS_OK);
+    assert_int_equal(strncmp(made, "2.25.", 5), 0);
+    assert_true(uid_is_valid(made));
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);
+    assert_int_equal(count(bench, "SELECT instance_count FROM studies"), 2);
+    term_t term = {0x00080018, made};
+    assert_int_equal(bench_find(bench, LEVEL_INSTANCE, &term, 1, false, &found), STATUS_OK);
+    assert_int_equal(lines_count(&found), 1);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances WHERE received_us = 3000"), 1);
+    assert_all_readable(bench);
+    assert_rebuild_says_the_same(bench);
+    compact_all(bench);
+    assert_all_readable(bench);
+    assert_rebuild_says_the_same(bench);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -404,6 +714,15 @@ int main(void)
         TEST(test_needed_pack_is_reprieved),
         TEST(test_end_behind_each_step),
         TEST(test_killed_while_compacting),
+        TEST(test_undelete),
+        TEST(test_undelete_of_what_is_left),
+        TEST(test_undelete_takes_back_the_latest),
+        TEST(test_undelete_at_each_step),
+        TEST(test_sent_again_with_an_older_time),
+        TEST(test_hold),
+        TEST(test_conflict_keep_and_replace),
+        TEST(test_conflict_of_three),
+        TEST(test_conflict_keep_both),
     };
     static postgres_fixture_t postgres;
     int failed = cmocka_run_group_tests_name("retention, SQLite", tests, NULL, NULL);
