@@ -3,6 +3,7 @@
 #include "dicom/reader.h"
 #include "dicom/words.h"
 #include "dicomweb/frames.h"
+#include "dicomweb/handlers.h"
 #include "dicomweb/parts.h"
 #include "dicomweb/stored.h"
 #include "dicomweb/url.h"

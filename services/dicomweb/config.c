@@ -1,4 +1,4 @@
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/context.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 #ifndef ZPACS_DICOMWEB_DOORBELL_H
 #define ZPACS_DICOMWEB_DOORBELL_H
 
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/context.h"
 
 /*
  * Follows the change feed of the index in a thread of its own, and forgets what has changed. As long

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "dicom/words.h"
 #include "dicomweb/frame_cache.h"
+#include "dicomweb/handlers.h"
+#include "dicomweb/location_cache.h"
 #include "dicomweb/parts.h"
 #include "dicomweb/url.h"
 #include "dicomweb/video.h"

@@ -1,6 +1,7 @@
 #include "dicomweb/location.h"
 
 #include "base/memory.h"
+#include "dicomweb/index_access.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,8 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "base/ulid.h"
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/context.h"
+#include "http/http.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,28 +55,6 @@ status_t locate_all(dicomweb_t *dicomweb, const target_t *target, uint64_t known
 /* One instance, fresh from the index. */
 status_t locate_instance(dicomweb_t *dicomweb, const target_t *target, location_t *out_location);
 
-/* As locate_instance(), or as it was at most LOCATION_CACHE_MS ago (LOCATION_CACHE_TRUSTED_MS while
- * changes are heard of): for the frames of a cine loop. */
-status_t locate_instance_cached(dicomweb_t *dicomweb, const target_t *target,
-                                location_t *out_location);
-
 void locations_destroy(locations_t *locations);
-
-/* ---- the cache of locations: a fixed number of slots, one mutex ---------------------------- */
-enum {
-    LOCATION_CACHE_MS = 1000,
-    LOCATION_CACHE_TRUSTED_MS = 30 * 1000,
-    LOCATION_CACHE_SLOTS = 4096
-};
-
-typedef struct location_cache location_cache_t;
-location_cache_t *location_cache_create(void);
-void location_cache_destroy(location_cache_t **cache);
-void location_cache_clear(location_cache_t *cache); /* something was deleted */
-void location_cache_forget_instance(location_cache_t *cache, const char *instance);
-/* series: "" for all of the study. */
-void location_cache_forget_below(location_cache_t *cache, const char *study, const char *series);
-/* Until then (clock_monotonic_ms()) what has changed has been forgotten; 0: not any more. */
-void location_cache_trust(location_cache_t *cache, int64_t until_ms);
 
 #endif

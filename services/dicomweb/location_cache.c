@@ -1,4 +1,4 @@
-#include "dicomweb/location.h"
+#include "dicomweb/location_cache.h"
 
 #include "base/clock.h"
 #include "base/memory.h"

@@ -1,7 +1,7 @@
 /* WADO-RS: metadata of a study, series or instance.                    PS3.18 10.4.1.1.2, F.2 */
 #include "base/memory.h"
-#include "dicomweb/dicomweb.h"
 #include "dicomweb/gzip.h"
+#include "dicomweb/handlers.h"
 #include "dicomweb/header_json.h"
 #include "dicomweb/metadata_cache.h"
 #include "dicomweb/negotiate.h"

@@ -2,7 +2,8 @@
 #define ZPACS_DICOMWEB_PARTS_H
 
 #include "base/buffer.h"
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/context.h"
+#include "http/http.h"
 #include "dicomweb/stored.h"
 
 #include <stdbool.h>

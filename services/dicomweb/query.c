@@ -1,6 +1,7 @@
 /* QIDO-RS: studies, series and instances that match.                                PS3.18 10.6 */
 #include "base/memory.h"
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/handlers.h"
+#include "dicomweb/index_access.h"
 #include "dicomweb/location.h"
 #include "dicomweb/negotiate.h"
 #include "dicomweb/parts.h"

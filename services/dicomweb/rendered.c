@@ -1,5 +1,5 @@
 /* Rendered images come with the service render; until then 406 to all that exists. PS3.18 10.4.1.1.3 */
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/handlers.h"
 #include "dicomweb/location.h"
 #include "dicomweb/negotiate.h"
 

@@ -2,7 +2,9 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/handlers.h"
+#include "dicomweb/index_access.h"
+#include "dicomweb/location_cache.h"
 #include "http/query.h"
 
 #include <inttypes.h>
@@ -105,7 +107,7 @@ static status_t undelete(dicomweb_t *dicomweb, http_request_t *request, const js
     buffer_printf(out, "{\"instances\":%" PRIu64 ",\"gone\":%" PRIu64 "}\n", reply->instances,
                   reply->gone);
     index__undeleted__free_unpacked(reply, NULL);
-    dicomweb_forget_locations(dicomweb);
+    location_cache_clear(dicomweb->locations);
     return STATUS_OK;
 }
 
@@ -306,7 +308,7 @@ static status_t resolve(dicomweb_t *dicomweb, http_request_t *request, const jso
     append_text(out, "made", reply->made_sop_instance_uid);
     buffer_append_text(out, "}\n");
     index__resolved__free_unpacked(reply, NULL);
-    dicomweb_forget_locations(dicomweb);
+    location_cache_clear(dicomweb->locations);
     return STATUS_OK;
 }
 

@@ -7,7 +7,7 @@
  */
 #include "dicomweb/retrieve.h"
 
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/handlers.h"
 #include "dicomweb/parts.h"
 #include "dicomweb/url.h"
 

@@ -1,4 +1,4 @@
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/handlers.h"
 #include "dicomweb/url.h"
 
 #define STUDIES  URL_DICOMWEB "/studies"

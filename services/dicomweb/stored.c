@@ -1,5 +1,6 @@
 #include "dicomweb/stored.h"
 
+#include "dicomweb/location_cache.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t 
     int fd = -1;
     status_t status = open_file(dicomweb, &where, &fd);
     if (status == STATUS_NOT_FOUND) {
-        dicomweb_forget_locations(dicomweb);
+        location_cache_clear(dicomweb->locations);
         target_t target = {location->study, location->series, location->instance};
         TRY(locate_instance(dicomweb, &target, &where));
         status = open_file(dicomweb, &where, &fd);

@@ -2,7 +2,8 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/handlers.h"
+#include "dicomweb/index_access.h"
 #include "http/query.h"
 
 #include <inttypes.h>
@@ -42,15 +43,6 @@ static void append_sources(buffer_t *out, const Index__Statistics *statistics)
         buffer_append_byte(out, '}');
     }
     buffer_append_byte(out, ']');
-}
-
-status_t dicomweb_index_statistics(dicomweb_t *dicomweb, Index__Statistics **out_statistics)
-{
-    index_client_t *client = NULL;
-    TRY(dicomweb_index_take(dicomweb, DICOMWEB_INDEX_WAIT_MS, &client));
-    status_t status = dicomweb_index_status(index_client_statistics(client, out_statistics));
-    dicomweb_index_give(dicomweb, &client);
-    return status;
 }
 
 void dicomweb_api_system(void *context, http_request_t *request)

@@ -1,6 +1,8 @@
-#include "dicomweb/dicomweb.h"
 
 #include "base/text.h"
+#include "dicomweb/handlers.h"
+#include "dicomweb/index_access.h"
+#include "dicomweb/location_cache.h"
 #include "log/log.h"
 
 /* DELETE of a study, series or instance. PS3.18 has none; the form is the one other archives use:
@@ -43,7 +45,7 @@ static status_t delete_target(dicomweb_t *dicomweb, const http_request_t *reques
              LOG_TEXT("instance", what.sop_instance_uid), LOG_NUMBER("instances", reply->instances),
              LOG_TEXT("peer", http_peer(request)));
     index__deleted__free_unpacked(reply, NULL);
-    dicomweb_forget_locations(dicomweb);
+    location_cache_clear(dicomweb->locations);
     return STATUS_OK;
 }
 

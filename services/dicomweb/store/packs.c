@@ -1,6 +1,8 @@
-#include "dicomweb/store/store.h"
+#include "dicomweb/store/packs.h"
 
 #include "base/clock.h"
+#include "dicomweb/index_access.h"
+#include "dicomweb/store/room.h"
 #include "log/log.h"
 #include "service/metrics.h"
 

@@ -2,6 +2,8 @@
 
 #include "base/memory.h"
 #include "base/text.h"
+#include "dicomweb/store/packs.h"
+#include "dicomweb/store/room.h"
 #include "http/accept.h"
 #include "pack/instance.h"
 

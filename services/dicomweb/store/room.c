@@ -1,4 +1,4 @@
-#include "dicomweb/store/store.h"
+#include "dicomweb/store/room.h"
 
 #include "log/log.h"
 #include "service/metrics.h"

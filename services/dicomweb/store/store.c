@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "dicomweb/handlers.h"
 #include "dicomweb/negotiate.h"
+#include "dicomweb/store/room.h"
 #include "log/log.h"
 #include "service/metrics.h"
 

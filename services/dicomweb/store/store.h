@@ -3,7 +3,8 @@
 
 #include "base/buffer.h"
 #include "dicom/file.h"
-#include "dicomweb/dicomweb.h"
+#include "dicomweb/context.h"
+#include "http/http.h"
 #include "http/multipart.h"
 
 /*
@@ -14,8 +15,8 @@
  *     receive.c  a part -> a record in the pack, or a reason why not
  *     confirm.c  what the index says of the records
  *     report.c   the response message (PS3.18 I.2)
- *     packs.c    the open packs of this process
- *     room.c     whether the disk takes more
+ *     packs.h    the open packs of this process
+ *     room.h     whether the disk takes more
  */
 enum {
     STORE_READ_SIZE = 256 * 1024,
@@ -89,18 +90,5 @@ void store_confirm(store_t *store, bool last);
 /* ---- report.c -------------------------------------------------------------------------------- */
 /* The response message as DICOM JSON.                                               PS3.18 I.2.2 */
 void store_report(const store_t *store, buffer_t *out_json);
-
-/* ---- room.c ---------------------------------------------------------------------------------- */
-status_t store_room_open(dicomweb_t *dicomweb);
-
-/* Whether the disk takes more instances; also tells metrics and log. Cheap. */
-bool store_has_room(dicomweb_t *dicomweb);
-
-/* ---- packs.c --------------------------------------------------------------------------------- */
-status_t store_lease(dicomweb_t *dicomweb, pack_writer_t **out_writer);
-void store_return(dicomweb_t *dicomweb, pack_writer_t **writer);
-
-/* The index has not answered for this pack up to durable: to be told until it does. */
-void store_tell_later(const ulid_t *pack, uint64_t durable);
 
 #endif
