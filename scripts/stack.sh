@@ -204,10 +204,17 @@ stack_render() {
 
 control() { run_as_service supervisorctl -c "$RUN/supervisord.conf" "$@"; }
 
-healthy() { # NAME
+health() { # NAME [CURL-OPTION...]
     local url=$WEB/healthz
     [ "$1" = nginx ] || url=http://127.0.0.1:${ADMIN[$1]}/healthz
-    curl -fsS --noproxy '*' --max-time 3 -o /dev/null "$url" 2>/dev/null
+    shift
+    curl -sS --noproxy '*' --max-time 3 "$@" "$url" 2>/dev/null
+}
+
+healthy() { health "$1" --fail -o /dev/null; } # NAME
+
+illness() { # NAME: what the service itself says
+    health "$1" | sed -nE 's/.*"detail":"([^"]*)".*/: \1/p' || true
 }
 
 # supervisord gets the lock as descriptor 3: it keeps it as long as it lives, its children do not.
@@ -330,7 +337,7 @@ stack_status() {
     fi
     local name state rest figures refused bad=0
     while read -r name state rest; do
-        if healthy "$name"; then rest+=', healthy'; else rest+=', NOT healthy'; bad=1; fi
+        if healthy "$name"; then rest+=', healthy'; else rest+=", NOT healthy$(illness "$name")"; bad=1; fi
         printf '  %-10s %-9s %s\n' "$name" "$state" "$rest"
     done < <(control status || true)
     # {"name":"zpacs",...,"patients":1,"studies":2,...}: the figures, without those of single sources

@@ -22,6 +22,9 @@ static metric_t lag = METRIC_GAUGE("zpacs_index_lag_bytes",
                                    "In packs and not in the index, as last seen; what is being"
                                    " written counts.");
 
+static metric_t database_up =
+    METRIC_GAUGE("zpacs_index_database_up", "1 while the database can be read and written.");
+
 /* A lane's own: reading lanes have a connection each. */
 typedef struct {
     index_t *index;
@@ -308,6 +311,7 @@ void index_lane_idle(void *context, int lane, void *state)
     status_t status = idle_work(index, now_ms);
     index_unlock(index);
     atomic_store(&index->database_ok, status == STATUS_OK);
+    metric_set(&database_up, status == STATUS_OK);
     if (status != STATUS_OK)
         log_error("scan.failed", LOG_TEXT("status", status_name(status)),
                   LOG_TEXT("reason", fail_detail()));

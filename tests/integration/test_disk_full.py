@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 from dimse_client import IMPLICIT, Association, Ended, dataset
+from postgres import Postgres
 from pydicom.uid import generate_uid
 from stack import ADMIN_OFFSET, Stack, wait_until
 from test_archive import dataset_of
@@ -144,6 +145,31 @@ def test_index_without_room_catches_up(small_stack):
     filler.unlink()
     wait_until(lambda: all(image.is_there(stack) for image in stored), 30)
     stack.wait_healthy()
+
+
+def test_full_disk_while_the_database_is_away():
+    """Each of the two is told by itself, and each heals without the other."""
+    with Postgres() as postgres, \
+            stack_on_a_small_disk(ZPACS_SPACE_LOW="0", ZPACS_INDEX_DATABASE=postgres.uri) as stack:
+        before, during, refused = Image(), Image(), [Image() for _ in range(2)]
+        pids = {name: stack.pid(name) for name in ("index", "dimse", "dicomweb")}
+        assert before.store(stack) == 0
+        wait_until(lambda: before.is_there(stack))
+        postgres.kill()
+        assert during.store(stack) == 0
+        filler = fill(stack, 0)
+        assert refused[0].store(stack) == 0xA700
+        answer = refused[1].stow(stack)
+        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+        postgres.start()
+        stack.wait_healthy()
+        wait_until(lambda: before.is_there(stack) and during.is_there(stack))
+        assert refused[0].store(stack) == 0xA700
+        filler.unlink()
+        assert refused[0].store(stack) == 0
+        assert refused[1].stow(stack).status_code == 200
+        wait_until(lambda: all(image.is_there(stack) for image in refused))
+        assert pids == {name: stack.pid(name) for name in pids}
 
 
 def metric(stack, service, name):

@@ -31,6 +31,7 @@ KNOWN_SEED, KNOWN = 9001, 16  # one study, stored before all else
 DURING = 30  # instances that are acknowledged while the database is away
 CUTS = int(os.environ.get("ZPACS_PRESSURE_CUTS", 6))
 STOPPED_SECONDS = 20
+MANY = 150
 THREADS_MORE = 90  # 64 threads of requests and 16 of STOW-RS, a few more
 SERVICES = ("index", "dimse", "dicomweb")
 
@@ -188,6 +189,8 @@ def test_only_the_index_knows_of_the_database(pressed):
 def away_for_a_while(pressed, askers, sick_seconds=30):
     """The database is away: senders go on, questions are refused, /healthz says so."""
     wait_until(pressed.is_sick, sick_seconds, lambda: "/healthz of the index does not tell")
+    status = pressed.stack.zpacs("status", check=False)
+    assert status.returncode == 1 and "NOT healthy: the database cannot be read or written" in status.stdout
     pressed.store_more()
     refused = askers[0].refused
     wait_until(lambda: askers[0].refused > refused, 60, lambda: f"no query is refused: {askers[0].wrong[:3]}")
@@ -201,12 +204,35 @@ def test_postgres_ends_and_is_started_again(pressed, end):
         pressed.postgres.start()
 
 
+def many_ask_at_once(pressed):
+    """More than there are threads and connections: each is refused in time, and senders do not notice."""
+    answers = []
+
+    def ask():
+        with pressed.stack.session() as session:
+            answers.append(session.get(f"{pressed.stack.web}/studies?limit=1", headers={"Accept": JSON}, timeout=100))
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(MANY)]
+    for thread in threads:
+        thread.start()
+    pressed.store_more()
+    for thread in threads:
+        thread.join(100)
+    assert len(answers) == MANY
+    assert all(a.status_code == 503 and int(a.headers["Retry-After"]) > 0 for a in answers), \
+        {(a.status_code, a.text[:100]) for a in answers}
+
+
 def test_postgres_is_frozen(pressed):
     """It accepts connections and answers nothing: the hardest to notice."""
     with pressed.everything_holds() as askers:
         pressed.postgres.freeze()
         try:
             away_for_a_while(pressed, askers)
+            dicomweb = pressed.stack.pid("dicomweb")
+            threads = threads_of(dicomweb)
+            many_ask_at_once(pressed)
+            assert threads_of(dicomweb) < threads + THREADS_MORE
         finally:
             pressed.postgres.thaw()
 
