@@ -11,8 +11,10 @@ FIELDS = struct.Struct("<IIIIQQQqQ")
 
 
 class Faults:
-    def __init__(self, stack, services):
-        path = preload.writable(stack, "faults")
+    """For services that share them; name: of the page, where there are several."""
+
+    def __init__(self, stack, services, name="faults"):
+        path = preload.writable(stack, f"{name}.page")
         path.write_bytes(bytes(4096))
         with open(path, "r+b") as file:
             self.page = mmap.mmap(file.fileno(), 4096)
@@ -34,4 +36,5 @@ class Faults:
         return fields[5], fields[6] > 0
 
     def jump(self, seconds):
+        """The clock of the calendar is this far from the true one from now on."""
         struct.pack_into("<q", self.page, FIELDS.size - 16, seconds * 1_000_000_000)

@@ -1,4 +1,4 @@
-"""A preload in one service of a running stack: its section of supervisord.conf is told, no other process."""
+"""Programs of the tests; and a preload in one service of a running stack: its section of supervisord.conf is told."""
 import os
 import re
 import subprocess
@@ -6,13 +6,22 @@ from pathlib import Path
 
 from stack import ROOT
 
-BUILD = Path("build") / os.environ.get("MODE", "debug") / "tests" / "crash"
+BUILD = Path("build") / os.environ.get("MODE", "debug") / "tests"
 
 
 def build(name):
     """Makes tests/crash/NAME.so and returns its path."""
-    subprocess.run(["make", "-s", str(BUILD / f"{name}.so")], cwd=ROOT, check=True)
-    return ROOT / BUILD / f"{name}.so"
+    return _make(BUILD / "crash" / f"{name}.so")
+
+
+def tool(name):
+    """Makes tests/tools/NAME and returns its path."""
+    return _make(BUILD / "tools" / name)
+
+
+def _make(target):
+    subprocess.run(["make", "-s", str(target)], cwd=ROOT, check=True)
+    return ROOT / target
 
 
 def place(stack, name):

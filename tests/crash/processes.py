@@ -1,10 +1,12 @@
 """The processes of a stack by what they are; their end; and how long the stack is away."""
+import contextlib
 import os
 import signal
 import time
 from pathlib import Path
 
 import requests
+import stack as stacks
 from dimse_client import IMPLICIT, VERIFICATION, Association, Ended, Refused
 from test_kill import JSON
 
@@ -28,10 +30,18 @@ def table():
     return found
 
 
-def of_stack(stack, victim):
-    """Pids below the stack's supervisord; asking it would take too long in the middle of a transfer."""
+class Stack(stacks.Stack):
+    """Ends at once: what a stack does at a peaceful end takes long, and is not what is asked here."""
+
+    def destroy(self):
+        if (self.data / "run/supervisord.pid").exists():
+            kill_all(self)
+        super().destroy()
+
+
+def below(supervisord):
+    """{pid: name} of what a supervisord has started; asking it would take too long in the middle of a transfer."""
     found = table()
-    supervisord = int((stack.data / "run/supervisord.pid").read_text())
 
     def is_ours(pid):
         while pid in found:
@@ -40,7 +50,23 @@ def of_stack(stack, victim):
                 return True
         return False
 
-    return [pid for pid, (name, _) in found.items() if name == VICTIMS[victim] and is_ours(pid)]
+    return {pid: name for pid, (name, _) in found.items() if is_ours(pid)}
+
+
+def supervisord_of(stack):
+    return int((stack.data / "run/supervisord.pid").read_text())
+
+
+def of_stack(stack, victim):
+    return [pid for pid, name in below(supervisord_of(stack)).items() if name == VICTIMS[victim]]
+
+
+def kill_all(stack):
+    """supervisord first: it would start the others again."""
+    supervisord = supervisord_of(stack)
+    for pid in [supervisord, *below(supervisord)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def kill_one(stack, victim, chance):

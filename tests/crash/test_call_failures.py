@@ -13,8 +13,9 @@ import oracle
 import processes
 import pytest
 from dimse_client import IMPLICIT, Association
+from processes import Stack
 from senders import PATIENCE_S, StoreSender, StowSender, instances
-from stack import Stack, wait_until
+from stack import wait_until
 from test_kill import CT
 
 CALLS = os.environ.get("ZPACS_CRASH_CALLS", "4")  # of each kind; "all"

@@ -8,8 +8,9 @@ import oracle
 import processes
 import pytest
 from postgres import Postgres
+from processes import Stack
 from senders import Storm
-from stack import Stack, wait_until
+from stack import wait_until
 
 OUTAGES = int(os.environ.get("ZPACS_CRASH_OUTAGES", 2))
 STORES, STOWS, IMPORTS = (int(n) for n in os.environ.get("ZPACS_CRASH_SENDERS", "4,2,1").split(","))

@@ -14,8 +14,9 @@ import oracle
 import processes
 import pytest
 import requests
+from processes import Stack
 from senders import Storm
-from stack import Stack, wait_until
+from stack import wait_until
 from test_disk_full import fill
 from test_kill import JSON
 
@@ -38,7 +39,7 @@ def small_stack():
         yield stack.up()
     finally:
         try:
-            stack.down()
+            processes.kill_all(stack)
         finally:
             subprocess.run(["umount", "--lazy", str(stack.data)], check=True)
             stack.destroy()

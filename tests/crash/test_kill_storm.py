@@ -6,8 +6,8 @@ import time
 import oracle
 import processes
 import pytest
+from processes import Stack
 from senders import Storm
-from stack import Stack
 
 KILLS = int(os.environ.get("ZPACS_CRASH_KILLS", 12))
 STORES, STOWS, IMPORTS = (int(n) for n in os.environ.get("ZPACS_CRASH_SENDERS", "4,2,1").split(","))

@@ -14,8 +14,9 @@ import oracle
 import power
 import preload
 import pytest
+from processes import Stack
 from senders import Storm
-from stack import Stack, wait_until
+from stack import wait_until
 
 CUTS = int(os.environ.get("ZPACS_CRASH_CUTS", 5))
 SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
