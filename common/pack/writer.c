@@ -86,7 +86,7 @@ status_t pack_writer_begin(pack_writer_t *writer, pack_record_type_t type, size_
                     PACK_PROVENANCE_MAX);
     writer->state = WRITER_RECORD;
     writer->type = type;
-    writer->written = writer->durable;
+    writer->written = writer->synced = writer->durable;
     writer->buffered = (size_t)pack_align(PACK_RECORD_HEADER_SIZE + provenance_room, 8);
     memset(writer->buffer, 0, writer->buffered);
     writer->dataset_offset = writer->durable + writer->buffered;
@@ -130,6 +130,17 @@ static void hash_bytes(pack_writer_t *writer, const uint8_t *bytes, size_t lengt
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
+/* What is on the disk before its commit counts for nothing: where its header will be are zeros. */
+static status_t sync_early(pack_writer_t *writer)
+{
+    if (writer->is_unborn || writer->written - writer->synced < WRITER_UNSYNCED_MAX)
+        return STATUS_OK;
+    if (pack_file_sync(writer->fd) != STATUS_OK)
+        return writer_die(writer);
+    writer->synced = writer->written;
+    return STATUS_OK;
+}
+
 /* Writes the whole blocks in the buffer and keeps the rest, so that each write starts on a block. */
 static status_t flush_blocks(pack_writer_t *writer)
 {
@@ -139,7 +150,7 @@ static status_t flush_blocks(pack_writer_t *writer)
     writer->written += whole;
     writer->buffered -= whole;
     memmove(writer->buffer, writer->buffer + whole, writer->buffered);
-    return STATUS_OK;
+    return sync_early(writer);
 }
 
 static status_t put_bytes(pack_writer_t *writer, const uint8_t *bytes, size_t length)

@@ -17,6 +17,11 @@ enum {
     /* Header, largest provenance, a dataset of 1 MiB and padding: such a record is one pwrite. A
      * multiple of PACK_BLOCK_SIZE, so that all writes of a large record start on a block. */
     WRITER_BUFFER_SIZE = 1280 * 1024,
+
+    /* A larger record is synced while it comes, each time that much is new. Else gigabytes of it lie
+     * unwritten in the page cache, are mapped dirty when the record is looked over, and hold up all
+     * who sync meanwhile, its own commit first. */
+    WRITER_UNSYNCED_MAX = 32 * 1024 * 1024,
 };
 
 struct pack_writer {
@@ -31,6 +36,7 @@ struct pack_writer {
     pack_record_type_t type;
     uint64_t dataset_offset, dataset_length;
     uint64_t written;
+    uint64_t synced; /* up to where the record has been synced while it came */
     uint8_t *buffer; /* WRITER_BUFFER_SIZE bytes */
     size_t buffered;
     sha256_t *hash;       /* of the dataset */

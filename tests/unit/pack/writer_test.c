@@ -13,6 +13,19 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024 };
 
+/* In place of libc's: to count, and to fail. */
+static unsigned syncs;
+static bool syncs_fail;
+
+int fdatasync(int fd)
+{
+    syncs++;
+    if (!syncs_fail)
+        return (int)syscall(SYS_fdatasync, fd);
+    errno = EIO;
+    return -1;
+}
+
 static const struct {
     const char *name;
     size_t length, piece;
@@ -289,6 +302,50 @@ static void a_failed_write_kills_the_writer(void **state)
     close(kept);
 }
 
+static void syncs_a_large_record_while_it_comes(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t length;
+        unsigned before, with_commit;
+    } cases[] = {{MIB, 0, 1}, {31 * MIB, 0, 1}, {34 * MIB, 1, 2}, {70 * MIB, 2, 3}};
+    pack_writer_t *writer;
+    pack_store_t *store;
+    assert_ok(pack_store_open(data_folder, &store));
+    assert_ok(pack_writer_create(data_folder, &writer));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_FREE uint8_t *bytes = make_bytes(cases[i].length, 3);
+        pack_record_t record = {.transfer_syntax_uid = "1.2"};
+        syncs = 0;
+        assert_ok(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 512));
+        assert_ok(pack_writer_append(writer, bytes, cases[i].length));
+        assert_int_equal(syncs, cases[i].before);
+        assert_ok(pack_writer_commit(writer, test_provenance, sizeof test_provenance, &record));
+        assert_int_equal(syncs, cases[i].with_commit);
+        check_record(store, &record, cases[i].length, 3);
+    }
+    pack_writer_close(&writer);
+    pack_store_close(&store);
+}
+
+static void a_failed_early_sync_kills_the_writer(void **state)
+{
+    (void)state;
+    pack_writer_t *writer;
+    pack_record_t record = {.transfer_syntax_uid = "1.2"};
+    assert_ok(pack_writer_create(data_folder, &writer));
+    pack_record_t first = put_record(writer, 3000, 1, 3000);
+    AUTO_FREE uint8_t *bytes = make_bytes(40 * MIB, 3);
+    assert_ok(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 0));
+    syncs_fail = true;
+    assert_status(pack_writer_append(writer, bytes, 40 * MIB), STATUS_UNAVAILABLE);
+    syncs_fail = false; /* a later sync would say that all is well */
+    assert_true(pack_writer_is_dead(writer));
+    assert_status(pack_writer_commit(writer, "", 0, &record), STATUS_UNAVAILABLE);
+    assert_int_equal(size_of(pack_writer_fd(writer)), first.next_offset);
+    pack_writer_close(&writer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_data_folder, remove_data_folder)
 
 int main(void)
@@ -303,6 +360,8 @@ int main(void)
         TEST(an_empty_pack_is_removed),
         TEST(a_sandboxed_process_goes_on_with_the_descriptor),
         TEST(a_failed_write_kills_the_writer),
+        TEST(syncs_a_large_record_while_it_comes),
+        TEST(a_failed_early_sync_kills_the_writer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
