@@ -11,14 +11,14 @@ FIELDS = struct.Struct("<IIIIQQQqQ")
 
 
 class Faults:
-    """For services that share them; name: of the page, where there are several."""
+    """Of one service, which has them when it is started again: one_each()."""
 
-    def __init__(self, stack, services, name="faults"):
-        path = preload.writable(stack, f"{name}.page")
+    def __init__(self, stack, service):
+        path = preload.writable(stack, f"{service}.page")
         path.write_bytes(bytes(4096))
         with open(path, "r+b") as file:
             self.page = mmap.mmap(file.fileno(), 4096)
-        preload.install(stack, services, {"LD_PRELOAD": preload.place(stack, "faults"), "FAULTS": path})
+        preload.prepare(stack, [service], {"LD_PRELOAD": preload.place(stack, "faults"), "FAULTS": path})
 
     def _read(self):
         return FIELDS.unpack_from(self.page)
@@ -38,3 +38,10 @@ class Faults:
     def jump(self, seconds):
         """The clock of the calendar is this far from the true one from now on."""
         struct.pack_into("<q", self.page, FIELDS.size - 16, seconds * 1_000_000_000)
+
+
+def one_each(stack, services):
+    """{service: its Faults}; they are started again."""
+    found = {service: Faults(stack, service) for service in services}
+    preload.start(stack)
+    return found

@@ -46,8 +46,8 @@ def control(stack, *words):
                           capture_output=True, timeout=60).stdout
 
 
-def install(stack, services, environment):
-    """The services start anew with these variables; the words in front of their program have none."""
+def prepare(stack, services, environment):
+    """These variables for the services at start(); the words in front of their program have none."""
     path = stack.data / "run/supervisord.conf"
     text = path.read_text()
     words = " ".join(f"{name}={value}" for name, value in environment.items())
@@ -57,5 +57,9 @@ def install(stack, services, environment):
         assert count == 1, service
     with open(path, "r+") as file:  # its owner stays
         file.write(text)
+
+
+def start(stack):
+    """The services whose variables are others now start anew."""
     control(stack, "update")
     stack.wait_healthy()

@@ -33,6 +33,7 @@ def chosen(count, chance):
 class Scenario:
     def __init__(self, stack):
         self.stack = stack
+        self.faults = faults.one_each(stack, ["index", "dicomweb", "dimse"])
         self.folder = stack.folder / "ledger"
         self.folder.mkdir()
         self.source = instances(SEED, small_only=True)
@@ -64,29 +65,33 @@ class Never:
         return 1.0
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_call_failures(place):
-    service, depth = PLACES[place]
-    chance = random.Random(SEED)
+@pytest.fixture(scope="module")
+def scenario():
     with Stack() as stack:
-        fault = faults.Faults(stack, [service])
         scenario = Scenario(stack)
         scenario.run()  # what happens only once is behind it
-        done = {}
-        for name, kind in KINDS.items():
-            fault.arm(kind, depth, 0)
+        yield scenario
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_call_failures(place, scenario):
+    service, depth = PLACES[place]
+    stack, fault, done = scenario.stack, scenario.faults[service], {}
+    chance = random.Random(SEED)
+    for name, kind in KINDS.items():
+        fault.arm(kind, depth, 0)
+        scenario.run()
+        count, _ = fault.disarm()
+        hits = 0
+        for number in chosen(count, chance):
+            fault.arm(kind, depth, number)
             scenario.run()
-            count, _ = fault.disarm()
-            hits = 0
-            for number in chosen(count, chance):
-                fault.arm(kind, depth, number)
-                scenario.run()
-                hits += fault.disarm()[1]
-                stack.wait_healthy()
-            done[name] = (count, hits)
-        print(f"\n{place}: {', '.join(f'{name}: {hits} of {count} calls failed' for name, (count, hits) in done.items())}", end="")
-        assert done["memory"][1] and sum(hits for _, hits in done.values()) >= 2, f"nothing failed: {done}"
-        oracle.judge(stack, scenario.folder).demand_no_fault()
+            hits += fault.disarm()[1]
+            stack.wait_healthy()
+        done[name] = (count, hits)
+    print(f"\n{place}: {', '.join(f'{name}: {hits} of {count} calls failed' for name, (count, hits) in done.items())}", end="")
+    assert done["memory"][1] and sum(hits for _, hits in done.values()) >= 2, f"nothing failed: {done}"
+    oracle.judge(stack, scenario.folder).demand_no_fault()
 
 
 def delete_without_memory(stack, fault, one, number):
@@ -101,23 +106,21 @@ def delete_without_memory(stack, fault, one, number):
     return fault.disarm()[1]
 
 
-def test_no_memory_for_a_message_is_no_broken_record():
+def test_no_memory_for_a_message_is_no_broken_record(scenario):
     """The index took it for one: an instance, a deletion was passed over until the next rebuild."""
     title = "UNUSUAL-TITLE-16"  # the index allocates this size for little else
-    source = instances(SEED, small_only=True)
-    with Stack() as stack:
-        fault = faults.Faults(stack, ["index"])
-        sender = StoreSender(stack, SEED, stack.folder / "cstore.ledger", 0, True)
-        sender.association = Association(stack.dicom_port, [(CT, [IMPLICIT])], calling=title)
-        sent = [next(source) for _ in range(3)]
-        for number, one in zip((0, 1, 0), sent):  # at the first instance other things have this size too
-            fault.arm(faults.ALLOCATE, 0, number, len(title) + 1)
-            assert not sender.attempt([one])
-            wait_until(lambda: processes.finds(stack, one), 10, lambda: "acknowledged, but not found")
-            assert fault.disarm()[1] == (number > 0), "no such allocation"
-        sender.close()
-        stack.wait_healthy()
-        oracle.judge(stack, stack.folder).demand_no_fault()
-        hits = [delete_without_memory(stack, fault, one, number) for number, one in enumerate(sent, 1)]
-        assert sum(hits) >= 2, "no such allocation"
-        assert "record.unindexable" not in stack.log("index")
+    stack, fault = scenario.stack, scenario.faults["index"]
+    sender = StoreSender(stack, SEED, scenario.folder / "title.ledger", 0, True)
+    sender.association = Association(stack.dicom_port, [(CT, [IMPLICIT])], calling=title)
+    sent = [next(scenario.source) for _ in range(3)]
+    for number, one in zip((0, 1, 0), sent):  # at the first instance other things have this size too
+        fault.arm(faults.ALLOCATE, 0, number, len(title) + 1)
+        assert not sender.attempt([one])
+        wait_until(lambda: processes.finds(stack, one), 10, lambda: "acknowledged, but not found")
+        assert fault.disarm()[1] == (number > 0), "no such allocation"
+    sender.close()
+    stack.wait_healthy()
+    oracle.judge(stack, scenario.folder).demand_no_fault()
+    hits = [delete_without_memory(stack, fault, one, number) for number, one in enumerate(sent, 1)]
+    assert sum(hits) >= 2, "no such allocation"
+    assert "record.unindexable" not in stack.log("index")

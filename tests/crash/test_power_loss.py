@@ -30,8 +30,9 @@ def record(stack):
     preload.control(stack, "stop", *WITH_JOURNAL)
     disk = power.Disk(stack.data, NOT_OF_THE_DISK)
     journal = preload.writable(stack, "journal")
-    preload.install(stack, WITH_JOURNAL, {"LD_PRELOAD": preload.place(stack, "journal"), "JOURNAL": journal})
-    with Storm(stack, SEED, stores=3, stows=1, pace_s=0.06, keeps=False) as storm:
+    preload.prepare(stack, WITH_JOURNAL, {"LD_PRELOAD": preload.place(stack, "journal"), "JOURNAL": journal})
+    preload.start(stack)
+    with Storm(stack, SEED, stores=3, stows=1, pace_s=0.03, keeps=False) as storm:
         for service in ("dicomweb", "dimse"):
             before = storm.acknowledged()
             wait_until(lambda: storm.acknowledged() > before + ENOUGH, 60)
