@@ -10,11 +10,18 @@
  * The courier: the thread that keeps the packs and the one connection to the index. It hands packs
  * to the children, announces what they have made durable, and takes back what they leave, also when
  * they died.
+ *
+ *     courier.c        the loop, the zygote's channel, the connection to the index
+ *     sessions.c       all associations: they come, are told something, go
+ *     session.c        one of them: what its child says, what it is answered
+ *     packs.c          the packs: lent, taken back
+ *     announcements.c  what the index is still to be told
  */
 typedef struct courier courier_t;
 
 /*
- * Takes over what dead processes left in open/ (that is announced first).
+ * Takes over what dead processes left in open/ (that is announced first). Borrows all until
+ * courier_stop().
  * Fails: UNAVAILABLE (data folder).
  */
 status_t courier_create(const dimse_config_t *config, limits_t *limits, refused_t *refused,

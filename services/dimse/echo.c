@@ -1,3 +1,4 @@
+#include "dimse/child_peer.h"
 #include "dimse/operations.h"
 
 status_t echo_run(child_t *child, const request_t *request)

@@ -1,5 +1,7 @@
 #include "dimse/operations.h"
 
+#include "dimse/child_peer.h"
+
 enum {
     STATUS_SOP_CLASS_NOT_SUPPORTED = 0x0122, /* PS3.7 C.5.6 */
     STATUS_UNRECOGNIZED_OPERATION = 0x0211   /* PS3.7 C.5.25 */

@@ -1,7 +1,7 @@
 #ifndef ZPACS_DIMSE_OPERATIONS_H
 #define ZPACS_DIMSE_OPERATIONS_H
 
-#include "dimse/child.h"
+#include "dimse/child_state.h"
 
 /*
  * What an association can ask for: one row for each command field. A handler reads the dataset if

@@ -1,3 +1,5 @@
+#include "dimse/child_courier.h"
+#include "dimse/child_peer.h"
 #include "dimse/operations.h"
 #include "pack/instance.h"
 
