@@ -21,7 +21,9 @@ from stack import ADMIN_OFFSET, SERVICES, Stack, wait_until
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 MEMORY_MAX = 32 << 20
-DESCRIPTORS_MORE = 60  # of connections that nginx and dicomweb keep for the next request
+# Of connections kept for the next request: to nginx, and those of dicomweb to the index, at most 32
+# (index_connections), of which each has some sockets at either end.
+DESCRIPTORS_MORE = {"index": 60 + 32 * 2, "dimse": 60, "dicomweb": 60 + 32 * 8, "nginx": 60}
 CANNOT_UNDERSTAND = 0xC000
 HONEST = "127.0.0.2"  # the limit per address is for the strangers alone
 UNDEFINED = 0xFFFFFFFF
@@ -121,7 +123,7 @@ def watch(stack, warm):
         if not now:
             return False
         watch.seen = now
-        return all(now[s][0] - family[s][0] < MEMORY_MAX and now[s][1] <= family[s][1] + DESCRIPTORS_MORE and
+        return all(now[s][0] - family[s][0] < MEMORY_MAX and now[s][1] <= family[s][1] + DESCRIPTORS_MORE[s] and
                    now[s][2] == family[s][2] for s in SERVICES)
     wait_until(is_back, 20, lambda: f"before {family}, after {watch.seen}")
     stack.wait_healthy(seconds=10)

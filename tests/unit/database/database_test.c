@@ -312,7 +312,7 @@ static void test_posted(void **state)
     assert_int_equal(number_of(database, "SELECT COUNT(*) FROM things"), 1);
     assert_int_equal(database_begin(database), STATUS_OK);
     for (int i = 0; i < 1000; i++) {
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "thing %d", i);
         assert_int_equal(thing_post(database, name, i), STATUS_OK);
         if (i % 300 == 0)

@@ -211,7 +211,7 @@ static pid_t replica_start(const bench_t *bench, int number)
     pid_t pid = fork();
     if (pid)
         return pid;
-    char name[16];
+    char name[24];
     index_t *index = NULL;
     index_config_t config = bench->config;
     snprintf(name, sizeof name, "replica%d", number);

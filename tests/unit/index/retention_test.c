@@ -92,25 +92,6 @@ static size_t files_with(const bench_t *bench, const char *text)
     return wanted_found;
 }
 
-static int line_compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* What is equal is answered in the order of arrival, which an undelete and a rebuild change. */
-static void lines_sort(buffer_t *text)
-{
-    AUTO_FREE char *copy = memory_copy_text(buffer_text(text));
-    size_t found = 0, lines = lines_count(text);
-    AUTO_FREE char **sorted = memory_allocate((lines + 1) * sizeof *sorted);
-    for (char *rest = copy, *line; (line = strsep(&rest, "\n")) && found < lines;)
-        sorted[found++] = line;
-    qsort(sorted, found, sizeof *sorted, line_compare);
-    buffer_clear(text);
-    for (size_t i = 0; i < found; i++)
-        buffer_printf(text, "%s\n", sorted[i]);
-}
-
 /* What queries say, and what is aside; not where it lies. */
 static void says(bench_t *bench, buffer_t *out)
 {
@@ -248,7 +229,7 @@ static void test_fresh_dead_stay(void **state)
     compact_all(bench);
     assert_int_equal(files_with(bench, "Else^D"), 1);
     for (int i = 0; i < COMPACTION_SMALL_COUNT; i++) {
-        char sop[16];
+        char sop[24];
         sample_t sample = second;
         snprintf(sop, sizeof sop, "2.1.3.%d", i);
         sample.sop = sop;
@@ -268,7 +249,7 @@ static void test_small_packs_are_merged(void **state)
     bench_t *bench = *state;
     AUTO_BUFFER before = {0};
     for (int i = 0; i < COUNT; i++) {
-        char sop[16];
+        char sop[24];
         sample_t sample = second;
         snprintf(sop, sizeof sop, "2.1.3.%d", i);
         sample.sop = sop;
@@ -382,7 +363,7 @@ static void test_killed_while_compacting(void **state)
     bench_t *bench = *state;
     AUTO_BUFFER before = {0};
     for (int i = 0; i < SERIES_LENGTH; i++) {
-        char sop[16];
+        char sop[24];
         sample_t sample = second;
         snprintf(sop, sizeof sop, "2.1.3.%d", i);
         sample.sop = sop;
