@@ -20,7 +20,7 @@
 enum { ADMIN_THREADS = 2, ADMIN_TIMEOUT_MS = 5000, HEALTH_TIMEOUT_S = 5, ADMIN_ROUTES_MAX = 8 };
 
 struct admin {
-    const service_t *service;
+    admin_service_t service;
     http_server_t *server;
     pthread_mutex_t lock; /* health() never runs beside stop() */
     admin_phase_t phase;
@@ -42,7 +42,7 @@ static void append_process(const admin_t *admin, buffer_t *out_text)
                   "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %lld\n"
                   "# HELP process_cpu_seconds_total Processor time used.\n"
                   "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.2f\n",
-                  admin->service->name, service_version(), (long long)admin->started,
+                  admin->service.name, admin->service.version, (long long)admin->started,
                   (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
     long long pages = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -76,7 +76,7 @@ static status_t health_of(admin_t *admin)
     case ADMIN_READY:
         break;
     }
-    return admin->service->health ? admin->service->health(admin->state) : STATUS_OK;
+    return admin->service.health ? admin->service.health(admin->state) : STATUS_OK;
 }
 
 static void get_health(void *context, http_request_t *request)
@@ -87,7 +87,7 @@ static void get_health(void *context, http_request_t *request)
     pthread_mutex_unlock(&admin->lock);
     AUTO_BUFFER body = {0};
     buffer_append_text(&body, "{\"service\":");
-    buffer_append_json(&body, admin->service->name, strlen(admin->service->name));
+    buffer_append_json(&body, admin->service.name, strlen(admin->service.name));
     buffer_printf(&body, ",\"status\":\"%s\"", status_name(status));
     if (status != STATUS_OK) {
         buffer_append_text(&body, ",\"detail\":");
@@ -117,7 +117,7 @@ static bool is_asked_by_address(const http_request_t *request)
 /* NULL: the path is written otherwise ("/%72efused"). */
 static const service_page_t *find_page(const admin_t *admin, const char *path)
 {
-    for (const service_page_t *page = admin->service->pages; page->path; page++)
+    for (const service_page_t *page = admin->service.pages; page->path; page++)
         if (strcmp(page->path, path) == 0)
             return page;
     return NULL;
@@ -153,19 +153,19 @@ static void fill_routes(admin_t *admin)
     size_t count = 0;
     admin->routes[count++] = (http_route_t){"GET", "/metrics", "", "", get_metrics};
     admin->routes[count++] = (http_route_t){"GET", "/healthz", "", "", get_health};
-    for (const service_page_t *page = admin->service->pages; page && page->path; page++) {
+    for (const service_page_t *page = admin->service.pages; page && page->path; page++) {
         if (count == ADMIN_ROUTES_MAX)
             abort();
         admin->routes[count++] = (http_route_t){"GET", page->path, "", "", get_page};
     }
 }
 
-status_t admin_start(const char *address, const service_t *service, admin_t **out_admin)
+status_t admin_start(const char *address, const admin_service_t *service, admin_t **out_admin)
 {
     if (!*address)
         return STATUS_OK;
     admin_t *admin = memory_allocate(sizeof *admin);
-    admin->service = service;
+    admin->service = *service;
     admin->started = time(NULL);
     pthread_mutex_init(&admin->lock, NULL);
     fill_routes(admin);

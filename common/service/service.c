@@ -224,7 +224,9 @@ static int run(const service_t *service, void *config, int signal_fd)
     status = service->start(config, &process.state);
     if (status != STATUS_OK)
         return not_available("start", status);
-    status = admin_start(common->admin_address, service, &process.admin);
+    const admin_service_t shown = {service->name, service_version(), service->health,
+                                   service->pages};
+    status = admin_start(common->admin_address, &shown, &process.admin);
     int code = EXIT_NOT_AVAILABLE;
     if (status == STATUS_OK) {
         code = run_started(&process);

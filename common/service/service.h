@@ -1,9 +1,9 @@
 #ifndef ZPACS_SERVICE_SERVICE_H
 #define ZPACS_SERVICE_SERVICE_H
 
-#include "base/buffer.h"
 #include "base/status.h"
 #include "config/config.h"
+#include "service/page.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,12 +37,6 @@ typedef struct {
         CONFIG_TEXT(type_, service.admin_address, ADMIN, "ZPACS_ADMIN", "metrics and health"),     \
         CONFIG_NUMBER(type_, service.drain_ms, "10000", 0, 3600000, "ZPACS_DRAIN_MS",              \
                       "drain limit")
-
-/* A JSON page of the service's own on the admin port; written as health() is asked. */
-typedef struct {
-    const char *path; /* "/refused"; NULL ends the table */
-    void (*write)(void *state, buffer_t *out_json);
-} service_page_t;
 
 typedef struct {
     const char *name;

@@ -1,6 +1,8 @@
-#include "import.h"
+/* zpacs import: every regular file below the paths, and the entries of ZIPs. */
 #include "base/memory.h"
-#include "pack/instance.h"
+#include "cli.h"
+#include "import_file.h"
+#include "import_zip.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,156 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK = 1024 * 1024, ANNOUNCE_EVERY_BYTES = 16 * 1024 * 1024, INDEX_TIMEOUT_MS = 60000 };
-
-static void skip(import_t *import, const import_source_t *source)
-{
-    import->skipped++;
-    if (!import->cli->quiet)
-        fprintf(stderr, "%sskipped %s: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", source->name,
-                fail_detail());
-}
-
-static void count_outcomes(import_t *import, const Index__PackIndexed *reply)
-{
-    for (size_t i = 0; i < reply->n_outcomes; i++) {
-        Index__Outcome__Kind kind = reply->outcomes[i]->kind;
-        import->duplicates += kind == INDEX__OUTCOME__KIND__DUPLICATE;
-        import->conflicts += kind == INDEX__OUTCOME__KIND__CONFLICT;
-    }
-}
-
-/* BUSY: another replica of the index has the pack, for two seconds at most if it has died. */
-static status_t tell(const import_t *import, const ulid_t *pack, uint64_t durable,
-                     Index__PackIndexed **out_reply)
-{
-    enum { BUSY_TRIES = 25, BUSY_RETRY_US = 200 * 1000 };
-    status_t status = STATUS_BUSY;
-    for (int i = 0; i < BUSY_TRIES && status == STATUS_BUSY; i++) {
-        if (i > 0)
-            usleep(BUSY_RETRY_US);
-        status = index_client_pack_appended(import->index, pack->text, durable,
-                                            import->announced_offset, INDEX_TIMEOUT_MS, out_reply);
-    }
-    return status;
-}
-
-/* Has the index take in what is durable and waits for it. */
-static status_t announce(import_t *import)
-{
-    uint64_t durable = pack_writer_durable_offset(import->writer);
-    if (durable == import->announced_offset)
-        return STATUS_OK;
-    ulid_t pack = pack_writer_pack(import->writer);
-    uint64_t committed = import->announced_offset;
-    while (committed < durable) {
-        Index__PackIndexed *reply = NULL;
-        TRY(tell(import, &pack, durable, &reply));
-        bool moved = reply->committed_offset > committed;
-        committed = reply->committed_offset;
-        count_outcomes(import, reply);
-        index__pack_indexed__free_unpacked(reply, NULL);
-        if (!moved)
-            return fail(STATUS_UNAVAILABLE, "the index does not take in pack %s", pack.text);
-        import->announced_offset = committed;
-    }
-    return STATUS_OK;
-}
-
-static status_t next_pack(import_t *import)
-{
-    if (import->writer) {
-        TRY(announce(import));
-        pack_pool_return(import->pool, "import", &import->writer);
-    }
-    TRY(pack_pool_lease(import->pool, "import", &import->writer));
-    import->announced_offset = pack_writer_durable_offset(import->writer);
-    return STATUS_OK;
-}
-
-static ssize_t read_full(const import_source_t *source, uint8_t *out_bytes, size_t size)
-{
-    size_t have = 0;
-    while (have < size) {
-        ssize_t got = source->read(source->context, out_bytes + have, size - have);
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        have += (size_t)got;
-    }
-    return (ssize_t)have;
-}
-
-/* Everything between begin and commit; on failure the caller aborts the record. */
-static status_t copy_dataset(import_t *import, const import_source_t *source, const uint8_t *first,
-                             size_t first_length, uint8_t *chunk)
-{
-    uint64_t total = first_length;
-    TRY(pack_writer_append(import->writer, first, first_length));
-    for (;;) {
-        ssize_t got = source->read(source->context, chunk, CHUNK);
-        if (got < 0)
-            return STATUS_INVALID;
-        if (got == 0)
-            return STATUS_OK;
-        total += (uint64_t)got;
-        if (total > IMPORT_FILE_MAX)
-            return fail(STATUS_TOO_LARGE, "larger than %llu bytes",
-                        (unsigned long long)IMPORT_FILE_MAX);
-        TRY(pack_writer_append(import->writer, chunk, (size_t)got));
-    }
-}
-
-static status_t commit(import_t *import, const dicom_file_t *file, const uint8_t *head)
-{
-    const uint8_t *dataset;
-    size_t length;
-    dicom_instance_t instance;
-    TRY(pack_writer_view(import->writer, &dataset, &length));
-    TRY(dicom_instance_scan(dataset, length, file->transfer_syntax_uid, &instance));
-
-    Pack__Provenance provenance = PACK__PROVENANCE__INIT;
-    provenance.source = (char *)"import";
-    provenance.user = (char *)import->cli->user;
-    provenance.association_id = import->association_id;
-    pack_provenance_take_head(&provenance, file, head);
-    pack_record_t record;
-    return pack_commit_instance(import->writer, &instance, file->transfer_syntax_uid, &provenance,
-                                &record);
-}
-
-status_t import_file(import_t *import, const import_source_t *source)
-{
-    AUTO_FREE uint8_t *head = memory_allocate(DICOM_FILE_HEAD_MAX);
-    ssize_t head_length = read_full(source, head, DICOM_FILE_HEAD_MAX);
-    dicom_file_t file;
-    if (head_length < 0 || dicom_file_open(head, (size_t)head_length, &file) != STATUS_OK) {
-        skip(import, source);
-        return STATUS_OK;
-    }
-    if (pack_writer_is_full(import->writer))
-        TRY(next_pack(import));
-    AUTO_FREE uint8_t *chunk = memory_allocate(CHUNK);
-    TRY(pack_writer_begin(import->writer, PACK_RECORD_INSTANCE, file.dataset_offset + 1024));
-    status_t status = copy_dataset(import, source, head + file.dataset_offset,
-                                   (size_t)head_length - file.dataset_offset, chunk);
-    if (status == STATUS_OK)
-        status = commit(import, &file, head);
-    if (status == STATUS_UNAVAILABLE)
-        return status;
-    if (status != STATUS_OK) {
-        skip(import, source);
-        return pack_writer_abort(import->writer);
-    }
-    import->stored++;
-    if (pack_writer_durable_offset(import->writer) - import->announced_offset >
-        ANNOUNCE_EVERY_BYTES)
-        TRY(announce(import));
-    cli_progress(import->cli, false, "%llu stored, %llu skipped",
-                 (unsigned long long)import->stored, (unsigned long long)import->skipped);
-    return STATUS_OK;
-}
+enum { IMPORT_DEPTH_MAX = 64 }; /* folders within folders */
 
 static ssize_t read_descriptor(void *context, void *out_bytes, size_t size)
 {
@@ -188,7 +41,7 @@ static status_t import_path(import_t *import, const char *path)
     import_source_t source = {read_descriptor, &fd, path};
     if (fd < 0) {
         fail(STATUS_INVALID, "cannot be opened: %m");
-        skip(import, &source);
+        import_skip(import, &source);
         return STATUS_OK;
     }
     return import_file(import, &source);
@@ -210,7 +63,7 @@ static status_t import_tree(import_t *import, char **paths)
         else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR ||
                  entry->fts_info == FTS_DNR) {
             fail(STATUS_NOT_FOUND, "%s", strerror(entry->fts_errno));
-            skip(import, &source);
+            import_skip(import, &source);
             import->failed++;
         }
     }
@@ -231,11 +84,11 @@ int cli_import(const cli_t *cli, int argc, char **argv)
     if (status == STATUS_OK)
         status = pack_pool_open(cli->data_folder, &import.pool, NULL, NULL);
     if (status == STATUS_OK)
-        status = next_pack(&import);
+        status = import_next_pack(&import);
     if (status == STATUS_OK)
         status = import_tree(&import, argv + 1);
     if (import.writer) {
-        status_t told = announce(&import);
+        status_t told = import_announce(&import);
         status = status == STATUS_OK ? told : status;
         why = memory_copy_text(fail_detail());
         pack_pool_return(import.pool, "import", &import.writer);

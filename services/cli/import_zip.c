@@ -1,8 +1,13 @@
-#include "import.h"
+#include "import_zip.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdio.h>
+
+enum {
+    IMPORT_ENTRIES_MAX = 1000 * 1000, /* files in one ZIP */
+    IMPORT_RATIO_MAX = 200            /* unpacked bytes per packed byte of a ZIP */
+};
 
 typedef struct {
     struct archive *archive;

@@ -1,18 +1,12 @@
-#ifndef ZPACS_CLI_IMPORT_H
-#define ZPACS_CLI_IMPORT_H
+#ifndef ZPACS_CLI_IMPORT_FILE_H
+#define ZPACS_CLI_IMPORT_FILE_H
 
 #include "cli.h"
 #include "pack/pool.h"
 
 #include <sys/types.h>
 
-enum {
-    IMPORT_ENTRIES_MAX = 1000 * 1000, /* files in one ZIP */
-    IMPORT_RATIO_MAX = 200,           /* unpacked bytes per packed byte of a ZIP */
-    IMPORT_DEPTH_MAX = 64,            /* folders within folders */
-};
-#define IMPORT_FILE_MAX (UINT64_C(64) << 30) /* bytes of one instance */
-
+/* One run of the verb. */
 typedef struct {
     const cli_t *cli;
     pack_pool_t *pool;
@@ -36,7 +30,13 @@ typedef struct {
  */
 status_t import_file(import_t *import, const import_source_t *source);
 
-/* Stores the entries of a ZIP; their names are data, never paths. */
-status_t import_zip(import_t *import, const char *path);
+/* Counts it as skipped, and says why: fail_detail(). */
+void import_skip(import_t *import, const import_source_t *source);
+
+/* Returns the pack, if there is one, and leases the next. Fails: UNAVAILABLE. */
+status_t import_next_pack(import_t *import);
+
+/* Has the index take in what is durable and waits for it. */
+status_t import_announce(import_t *import);
 
 #endif
