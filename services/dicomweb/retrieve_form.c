@@ -25,12 +25,12 @@ bool retrieve_choose(const http_accept_t *accept, const location_t *location, bo
 
 void retrieve_refuse(http_request_t *request, status_t status)
 {
-    if (status == STATUS_UNAVAILABLE || status == STATUS_NOT_FOUND)
-        http_fail(request, status);
-    else
+    if (status == STATUS_UNSUPPORTED || status == STATUS_INVALID || status == STATUS_TOO_LARGE)
         http_respond_error(request, 406,
                            "the instance cannot be recoded to Explicit VR Little Endian: ask for "
                            "transfer-syntax=*");
+    else
+        http_fail(request, status);
 }
 
 void retrieve_log_broken(const location_t *location)

@@ -15,7 +15,8 @@ static status_t open_file(dicomweb_t *dicomweb, const location_t *location, int 
     if (__builtin_add_overflow(location->dataset_offset, location->dataset_length, &end) ||
         end > size) {
         close(fd);
-        return fail(STATUS_INVALID, "pack %s ends before the instance does", location->pack.text);
+        log_error("pack.cut", LOG_TEXT("pack", location->pack.text)); /* an alarm, too */
+        return fail(STATUS_INTERNAL, "pack %s ends before the instance does", location->pack.text);
     }
     *out_fd = fd;
     return STATUS_OK;
@@ -63,7 +64,7 @@ status_t stored_read(const stored_t *stored, uint64_t offset, void *out_bytes, s
             return fail(STATUS_UNAVAILABLE, "reading pack %s: %s", stored->location.pack.text,
                         strerror(errno));
         if (got == 0)
-            return fail(STATUS_INVALID, "pack %s is cut short", stored->location.pack.text);
+            return fail(STATUS_INTERNAL, "pack %s is cut short", stored->location.pack.text);
         bytes += got;
         at += (uint64_t)got;
         length -= (size_t)got;

@@ -21,12 +21,13 @@ typedef struct {
  * Opens the pack of a location. A pack that compaction took away between locating and opening means
  * one fresh locate (DESIGN: "Delete").
  *
- * Fails: NOT_FOUND (deleted meanwhile), UNAVAILABLE.
+ * Fails: NOT_FOUND (deleted meanwhile), UNAVAILABLE, INTERNAL (the pack is damaged).
  */
 status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t *out_stored);
 void stored_close(stored_t *stored);
 
-/* Reads bytes of the dataset as stored. Fails: INVALID (the pack is damaged), UNAVAILABLE. */
+/* Reads bytes of the dataset as stored. Fails: INVALID (it has no such bytes), INTERNAL (the
+ * pack is damaged), UNAVAILABLE. */
 status_t stored_read(const stored_t *stored, uint64_t offset, void *out_bytes, size_t length);
 
 /* A whole dataset to parse: mapped as stored, or inflated when its syntax is a deflated one. */

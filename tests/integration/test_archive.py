@@ -1,6 +1,7 @@
 """The operator's verbs on a real archive: import, export, verify, reindex, delete; promises P2 and P3."""
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from io import BytesIO
@@ -210,3 +211,20 @@ def test_verify_finds_one_flipped_bit(archive):
         file.write(byte)
     assert archive.zpacs("verify").returncode == 0
     archive.up()
+
+
+def test_a_pack_that_lost_its_end_is_no_fault_of_the_client(fresh_stack, tmp_path):
+    """Whatever is asked of it: 500 with the reason, and no half answer, which nginx would call 502."""
+    ds = make_ct(PatientID="CUT")
+    (tmp_path / "one.dcm").write_bytes(part10(ds))
+    fresh_stack.zpacs("import", tmp_path / "one.dcm")
+    [pack] = (fresh_stack.data / "packs").rglob("*.pack")
+    os.truncate(pack, 4096 + 100)
+    study = f"{fresh_stack.web}/studies/{ds.StudyInstanceUID}"
+    instance = f"{study}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+    with fresh_stack.session() as web:
+        for url in (study, instance, f"{instance}/metadata", f"{instance}/frames/1", f"{instance}/bulkdata/7FE00010"):
+            answer = web.get(url, headers={"Accept": "*/*"}, timeout=30)
+            assert answer.status_code == 500, (url, answer.status_code, answer.text)
+            assert "ends before the instance does" in answer.json()["detail"]
+    assert "pack.cut" in fresh_stack.log("dicomweb")
