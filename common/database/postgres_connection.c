@@ -105,6 +105,7 @@ status_t postgres_connect(postgres_t *postgres)
     status_t status = STATUS_OK;
     if (PQstatus(postgres->handle) == CONNECTION_OK) {
         PQsetNoticeReceiver(postgres->handle, notice_ignore, NULL);
+        (void)PQsetnonblocking(postgres->handle, 1); /* a frozen server may take nothing, either */
         status = session_start(postgres);
     } else {
         const char *message = PQerrorMessage(postgres->handle);
@@ -189,12 +190,17 @@ static bool server_greets(const postgres_t *postgres)
     return PQpingParams(names, values, 1) != PQPING_NO_RESPONSE;
 }
 
-/* Waits until a result can be taken without waiting. False: the server does not answer. */
+/*
+ * Waits until a result can be taken without waiting, and sends meanwhile what is still to be sent.
+ * False: the server does not answer.
+ */
 static bool answer_wait(postgres_t *postgres)
 {
     int64_t end_ms = clock_monotonic_ms() + postgres->limit_ms + ANSWER_GRACE_MS;
     while (PQisBusy(postgres->handle)) {
-        struct pollfd wait = {.fd = PQsocket(postgres->handle), .events = POLLIN};
+        bool is_unsent = PQflush(postgres->handle) > 0;
+        struct pollfd wait = {.fd = PQsocket(postgres->handle),
+                              .events = is_unsent ? POLLIN | POLLOUT : POLLIN};
         int64_t left = end_ms - clock_monotonic_ms();
         if (postgres->limit_ms && left <= 0)
             return false;
@@ -205,7 +211,7 @@ static bool answer_wait(postgres_t *postgres)
             return false;
         if (ready == 0 && left == SILENCE_MS && !server_greets(postgres))
             return false;
-        if (wait.revents && !PQconsumeInput(postgres->handle))
+        if ((wait.revents & ~POLLOUT) && !PQconsumeInput(postgres->handle))
             return true; /* the broken connection is a result, too */
     }
     return true;

@@ -811,6 +811,32 @@ static void test_frozen_server_without_a_deadline(void **state)
     assert_int_equal(thing_add(database, "two", 1), STATUS_OK);
 }
 
+static status_t large_add(database_t *database, const void *bytes, size_t length)
+{
+    statement_t *insert = NULL;
+    TRY(database_prepare(database, "INSERT INTO things (bytes) VALUES ($1)", &insert));
+    statement_bind_blob(insert, 1, bytes, length);
+    return statement_run(insert);
+}
+
+/* It may be frozen before it has taken all that it is sent. */
+static void test_frozen_server_takes_nothing(void **state)
+{
+    enum { LENGTH = 8 * 1024 * 1024 };
+    database_t *database = *state;
+    AUTO_FREE char *bytes = memory_allocate(LENGTH);
+    assert_int_equal(large_add(database, bytes, LENGTH), STATUS_OK);
+    pid_t frozen[] = {(pid_t)number_of(database, "SELECT pg_backend_pid()"), postgres.server};
+    assert_int_equal(kill(frozen[0], SIGSTOP), 0);
+    assert_int_equal(kill(frozen[1], SIGSTOP), 0);
+    status_t status = large_add(database, bytes, LENGTH);
+    assert_int_equal(kill(frozen[0], SIGCONT), 0);
+    assert_int_equal(kill(frozen[1], SIGCONT), 0);
+    assert_int_equal(status, STATUS_UNAVAILABLE);
+    wait_connected(database);
+    assert_int_equal(number_of(database, "SELECT COUNT(*) FROM things"), 1);
+}
+
 /* A statement that takes long is waited for: the server greets. */
 static void test_silent_server_that_works(void **state)
 {
@@ -1049,6 +1075,7 @@ int main(void)
         POSTGRES(test_server_dies_before_posted),
         POSTGRES(test_frozen_server),
         POSTGRES(test_frozen_server_without_a_deadline),
+        POSTGRES(test_frozen_server_takes_nothing),
         POSTGRES(test_silent_server_that_works),
         POSTGRES(test_deadlock_says_again),
         POSTGRES(test_locks_in_order),
