@@ -122,7 +122,7 @@ static int allow_on(scmp_filter_ctx filter, int call, int fd)
 static int allow_from(scmp_filter_ctx filter, int call, int fd, unsigned argument, uint64_t first)
 {
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 2, DESCRIPTOR(fd),
-                            SCMP_CMP(argument, SCMP_CMP_GE, first));
+                            SCMP_CMP(argument, SCMP_CMP_GE, first, 0));
 }
 
 /*
