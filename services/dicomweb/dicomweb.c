@@ -67,9 +67,7 @@ void dicomweb_close(dicomweb_t **dicomweb)
         return;
     dicomweb_t *it = *dicomweb;
     doorbell_stop(&it->doorbell);
-    if (it->packs.pool)
-        dicomweb_packs_close(it);
-    pack_space_close(&it->packs.space);
+    dicomweb_packs_close(it);
     pack_store_close(&it->store);
     location_cache_destroy(&it->locations);
     metadata_cache_destroy(&it->metadata);

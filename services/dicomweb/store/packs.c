@@ -146,6 +146,7 @@ void dicomweb_packs_tick(dicomweb_t *dicomweb)
 void dicomweb_packs_close(dicomweb_t *dicomweb)
 {
     pack_pool_close(&dicomweb->packs.pool);
+    pack_space_close(&dicomweb->packs.space);
 }
 
 status_t store_lease(dicomweb_t *dicomweb, pack_writer_t **out_writer)
