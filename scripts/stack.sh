@@ -238,6 +238,8 @@ stack_start() {
         ${ZPACS_INDEX_ENDPOINT:+ZPACS_INDEX_ENDPOINT="$ZPACS_INDEX_ENDPOINT"} \
         ${ZPACS_INDEX_CHANGES_ENDPOINT:+ZPACS_INDEX_CHANGES_ENDPOINT="$ZPACS_INDEX_CHANGES_ENDPOINT"} \
         ${ZPACS_SPACE_LOW:+ZPACS_SPACE_LOW="$ZPACS_SPACE_LOW"} \
+        ${ZPACS_COMPACT_AFTER_SECONDS:+ZPACS_COMPACT_AFTER_SECONDS="$ZPACS_COMPACT_AFTER_SECONDS"} \
+        ${ZPACS_RETIRE_GRACE_SECONDS:+ZPACS_RETIRE_GRACE_SECONDS="$ZPACS_RETIRE_GRACE_SECONDS"} \
         ${ZPACS_SPACE_HIGH:+ZPACS_SPACE_HIGH="$ZPACS_SPACE_HIGH"} \
         setsid "${user[@]}" bash -c 'exec "$@" </dev/null > >(exec tee -p "$0" >/dev/null 2>&1 3<&-) 2>&1' "$LOGS/supervisord.out" \
         /usr/bin/supervisord -c "$RUN/supervisord.conf" &
