@@ -34,6 +34,13 @@ static metric_t ingest_seconds =
 
 /* ---- the committed offset ---------------------------------------------------------------------- */
 
+/* One that is further away than any can be is of a clock that is wrong: it would last as long. */
+static bool pin_holds(int64_t until_us)
+{
+    int64_t left_us = until_us - clock_wall_us();
+    return left_us > 0 && left_us <= PIN_US;
+}
+
 /* Without a transaction: the common repeat of a message costs one lookup. */
 static status_t committed_peek(index_t *index, const ulid_t *pack, uint64_t *out_committed,
                                bool *out_elsewhere)
@@ -48,7 +55,7 @@ static status_t committed_peek(index_t *index, const ulid_t *pack, uint64_t *out
     TRY(statement_step(find, &row));
     *out_committed = row ? (uint64_t)statement_int64(find, 0) : PACK_BLOCK_SIZE;
     *out_elsewhere = row && strcmp(statement_text(find, 1), index->replica) != 0 &&
-                     statement_int64(find, 2) > clock_wall_us();
+                     pin_holds(statement_int64(find, 2));
     return STATUS_OK;
 }
 

@@ -381,6 +381,40 @@ static void test_rebuild_with_a_living_writer(void **state)
     pack_writer_close(&writer);
 }
 
+static void pin_set(bench_t *bench, const ulid_t *pack, int64_t until_us)
+{
+    AUTO_STATEMENT *put = NULL;
+    assert_int_equal(database_prepare(bench->index->writer,
+                                      "INSERT INTO packs (pack, committed_offset, replica,"
+                                      " pinned_until_us) VALUES ($1, $2, 'another', $3)"
+                                      " ON CONFLICT (pack) DO UPDATE SET pinned_until_us = $3",
+                                      &put),
+                     STATUS_OK);
+    statement_bind_text(put, 1, pack->text);
+    statement_bind_int64(put, 2, PACK_BLOCK_SIZE);
+    statement_bind_int64(put, 3, until_us);
+    assert_int_equal(statement_run(put), STATUS_OK);
+}
+
+/* A replica whose clock is an hour ahead, and which dies, holds its packs for no hour. */
+static void test_pin_of_a_wrong_clock(void **state)
+{
+    const int64_t second_us = 1000 * 1000;
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    uint64_t committed = 0;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    (void)sample_write(writer, &first);
+    ulid_t pack = pack_writer_pack(writer);
+    uint64_t durable = pack_writer_durable_offset(writer);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    pin_set(bench, &pack, clock_wall_us() + 2 * second_us);
+    assert_int_equal(ingest_pack(bench->index, &pack, durable, &committed), STATUS_BUSY);
+    pin_set(bench, &pack, clock_wall_us() + 3600 * second_us);
+    assert_int_equal(ingest_pack(bench->index, &pack, durable, &committed), STATUS_OK);
+    assert_int_equal(committed, durable);
+}
+
 /* One pack that cannot be read keeps none of the others out, and no rebuild from its end. */
 static void test_unreadable_pack_keeps_no_other(void **state)
 {
@@ -622,6 +656,7 @@ int main(void)
         TEST(test_pack_in_other_hands_is_kept_in_mind),
         TEST(test_pack_that_goes_is_forgotten),
         TEST(test_rebuild_with_a_living_writer),
+        TEST(test_pin_of_a_wrong_clock),
         TEST(test_unreadable_pack_keeps_no_other),
         TEST(test_start_finds_all),
         TEST(test_damaged_record_is_left_out),
