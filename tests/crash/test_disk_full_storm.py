@@ -6,7 +6,6 @@ system of its own, so this needs root.
 """
 import os
 import random
-import subprocess
 import time
 from collections import Counter
 
@@ -30,19 +29,14 @@ NO_ROOM = ('"A700"', '"503"')
 @pytest.fixture
 def small_stack():
     stack = Stack()
-    stack.data.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={FREE_MB * (CYCLES + 1)}m,mode=700", "zpacs-test", str(stack.data)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        stack.destroy()
-        pytest.skip("a file system of its own needs root")
     try:
-        yield stack.up()
+        with stack.small_disk(FREE_MB * (CYCLES + 1)):
+            try:
+                yield stack.up()
+            finally:
+                processes.kill_all(stack)
     finally:
-        try:
-            processes.kill_all(stack)
-        finally:
-            subprocess.run(["umount", "--lazy", str(stack.data)], check=True)
-            stack.destroy()
+        stack.destroy()
 
 
 def answered(storm):

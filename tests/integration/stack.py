@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,14 @@ def free_ports():
     raise RuntimeError("no free ports")
 
 
+def copied_mb():
+    """What `up` copies into the data folder, since the services' user cannot reach the checkout."""
+    if os.geteuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in (ROOT, *ROOT.parents)):
+        return 0
+    files = [*ROOT.glob("build/release/bin/*"), *ROOT.glob("build/ohif/dist/**/*")]
+    return 1 + sum(file.stat().st_blocks for file in files) * 512 // 1000000
+
+
 class Stack:
     def __init__(self, **environment):
         self.port, self.dicom_port = free_ports()
@@ -57,6 +67,18 @@ class Stack:
             **environment,
         }
         self.token = None
+
+    @contextmanager
+    def small_disk(self, size_mb):
+        """A file system of the data folder's own, with so much room for data."""
+        self.data.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mb + copied_mb()}m,mode=700", "zpacs-test", str(self.data)]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("a file system of its own needs root")
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", str(self.data)], check=True)
 
     # ---- the operator's command -------------------------------------------------------------
     def zpacs(self, *arguments, check=True, timeout=300, **kw):

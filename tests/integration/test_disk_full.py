@@ -3,7 +3,6 @@
 The data folder lies on a small file system of its own, so this needs root.
 """
 import os
-import subprocess
 from contextlib import contextmanager
 
 import pytest
@@ -22,19 +21,14 @@ IMAGE = 2_000_000
 @contextmanager
 def stack_on_a_small_disk(**environment):
     stack = Stack(**environment)
-    stack.data.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m,mode=700", "zpacs-test", str(stack.data)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        stack.destroy()
-        pytest.skip("a file system of its own needs root")
     try:
-        yield stack.up()
+        with stack.small_disk(SIZE_MB):
+            try:
+                yield stack.up()
+            finally:
+                stack.down()
     finally:
-        try:
-            stack.down()
-        finally:
-            subprocess.run(["umount", "--lazy", str(stack.data)], check=True)
-            stack.destroy()
+        stack.destroy()
 
 
 @pytest.fixture
