@@ -3,7 +3,7 @@
 #   make                all services and tools       build/<mode>/bin/<name>
 #   make test           unit tests                   build/<mode>/tests/unit/...
 #   make fuzz           libFuzzer targets (clang)    build/fuzz/tests/fuzz/...
-#   make lint           layers, formatting, clang-tidy, cppcheck, shellcheck
+#   make lint           layers, formatting, cppcheck, shellcheck; scripts/lint --full: clang-tidy, too
 #
 # Adding a service is adding a folder below services/ and its row in USES.
 
@@ -68,7 +68,8 @@ CC  := clang
 CXX := clang++
 endif
 LIBPQ    := $(addprefix -isystem ,$(shell pg_config --includedir))
-CFLAGS   := -std=gnu11 $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ) -MMD -MP
+LANGUAGE := -std=gnu11 -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ)
+CFLAGS   := $(LANGUAGE) $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -MMD -MP
 CXXFLAGS := -std=gnu++17 $(WARNX) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -MMD -MP
 LDFLAGS  := $(FLAGS.$(MODE)) $(LINK.$(MODE)) -Wl,--as-needed -pthread
 
@@ -89,7 +90,7 @@ archive = $(B)/lib/$1.a
 archives = $(foreach f,$(call closure,$1),$(call archive,$f))
 link_libs = $(foreach f,$(call closure,$1),$(LIBS.$f))
 
-.PHONY: all test-binaries test fuzz lint clean
+.PHONY: all gen flags test-binaries test fuzz lint clean
 .SECONDARY:
 .SECONDEXPANSION:
 all: $(patsubst %,$(B)/bin/zpacs-%,$(SERVICES))
@@ -101,6 +102,11 @@ $(GEN)/proto/%.pb-c.c $(GEN)/proto/%.pb-c.h &: proto/%.proto
 $(DICTIONARY): scripts/make-dictionary $(DICOM_DIC)
 	@echo "GEN $@"; mkdir -p $(@D)
 	$(Q)scripts/make-dictionary $(DICOM_DIC) > $@.tmp && mv $@.tmp $@
+
+# For what reads our C without compiling it: the generated files, and how C is to be read.
+gen: $(PROTO_H) $(DICTIONARY)
+flags:
+	@echo '$(LANGUAGE)'
 
 $(B)/obj/$(GEN)/proto/%.c.o: $(GEN)/proto/%.c
 	@echo "CC $<"; mkdir -p $(@D)

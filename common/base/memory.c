@@ -62,6 +62,13 @@ void memory_free_cleanup(void *pointer_to_block)
     free(*(void **)pointer_to_block);
 }
 
+int memory_take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
 void memory_close_cleanup(int *fd)
 {
     if (*fd >= 0)

@@ -22,4 +22,7 @@ void memory_close_cleanup(int *fd);
 #define AUTO_FREE  __attribute__((cleanup(memory_free_cleanup)))
 #define AUTO_CLOSE __attribute__((cleanup(memory_close_cleanup)))
 
+/* Gives the descriptor of an AUTO_CLOSE local away: *out_fd = memory_take_fd(&fd). */
+int memory_take_fd(int *fd);
+
 #endif

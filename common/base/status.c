@@ -25,7 +25,7 @@ static const struct {
     [STATUS_INTERNAL] = {"INTERNAL", 500, 0x0110},
 };
 
-status_t fail(status_t status, const char *format, ...)
+status_t(fail)(status_t status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);

@@ -102,9 +102,10 @@ static void close_chunk(http_request_t *request)
     uint8_t *head = request->output + request->chunk_start;
     for (int i = 7; i >= 0; i--, data >>= 4)
         head[i] = (uint8_t) "0123456789abcdef"[data & 15];
-    memcpy(head + 8, "\r\n", 2);
-    memcpy(request->output + request->output_length, "\r\n", HTTP_CHUNK_TAIL);
-    request->output_length += HTTP_CHUNK_TAIL;
+    head[8] = '\r';
+    head[9] = '\n';
+    request->output[request->output_length++] = '\r';
+    request->output[request->output_length++] = '\n';
 }
 
 static void flush_output(http_request_t *request)

@@ -62,13 +62,13 @@ static status_t open_source(const char *data_folder, const ulid_t *pack, source_
     if (fd < 0)
         return fail(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_UNAVAILABLE,
                     "cannot open sealed pack %s: %s", pack->text, strerror(errno));
-    source_t source = {.fd = fd};
+    source_t source = {.fd = -1};
     TRY(pack_file_identity(fd, &source.identity));
     if (strcmp(source.identity.pack.text, pack->text) != 0)
         return fail(STATUS_INVALID, "pack %s says it is %s", pack->text, source.identity.pack.text);
     TRY(pack_file_size(fd, &source.size));
+    source.fd = memory_take_fd(&fd);
     *out_source = source;
-    fd = -1;
     return STATUS_OK;
 }
 

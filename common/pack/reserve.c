@@ -45,8 +45,7 @@ static status_t open_locked(const char *data_folder, int *out_fd)
     if (flock(fd, LOCK_EX | LOCK_NB) != 0)
         return fail(errno == EWOULDBLOCK ? STATUS_BUSY : STATUS_UNAVAILABLE,
                     "cannot lock reserve: %s", strerror(errno));
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = memory_take_fd(&fd);
     return STATUS_OK;
 }
 
@@ -58,8 +57,8 @@ status_t pack_reserve_open(const char *data_folder, uint64_t size_bytes,
     TRY(open_locked(data_folder, &fd));
     TRY(choose_size(fd, size_bytes, &size));
     pack_reserve_t *reserve = memory_allocate(sizeof *reserve);
-    *reserve = (pack_reserve_t){fd, size, has_all_blocks(fd, size)};
-    fd = -1;
+    bool is_filled = has_all_blocks(fd, size);
+    *reserve = (pack_reserve_t){memory_take_fd(&fd), size, is_filled};
     /* No room now: later. What an earlier process left half filled goes. */
     if (!reserve->is_filled && pack_reserve_refill(reserve) != STATUS_OK)
         pack_reserve_release(reserve);

@@ -84,7 +84,7 @@ static status_t check_table(int fd, const pack_record_t *record, const buffer_t 
     AUTO_FREE uint8_t *table = memory_allocate(digests->length);
     TRY(pack_file_read(fd, table, digests->length, record->table_offset));
     if (crypto_crc32(table, digests->length) != record->table_crc32 ||
-        memcmp(table, digests->data, digests->length) != 0)
+        (digests->length > 0 && memcmp(table, digests->data, digests->length) != 0))
         return fail(STATUS_INVALID, "digest table of the record at %llu is damaged",
                     (unsigned long long)record->offset);
     return STATUS_OK;

@@ -57,12 +57,11 @@ status_t pack_space_open(const char *data_folder, uint64_t low_bytes, uint64_t h
     if (folder < 0)
         return fail(STATUS_UNAVAILABLE, "no data folder: %s", strerror(errno));
     pack_space_t *space = memory_allocate(sizeof *space);
-    space->folder = folder;
+    space->folder = memory_take_fd(&folder);
     space->low_bytes = low_bytes;
     space->high_bytes = high_bytes;
     pthread_mutex_init(&space->lock, NULL);
     space->looked_ms = clock_monotonic_ms() - PACK_SPACE_CACHE_MS;
-    folder = -1;
     *out_space = space;
     return STATUS_OK;
 }

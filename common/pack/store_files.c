@@ -93,9 +93,8 @@ static status_t open_pack(const pack_store_t *store, const ulid_t *pack, store_f
     TRY(pack_file_identity(fd, &identity));
     if (strcmp(identity.pack.text, pack->text) != 0)
         return fail(STATUS_INVALID, "pack %s says it is %s", pack->text, identity.pack.text);
-    out_file->fd = fd;
+    out_file->fd = memory_take_fd(&fd);
     out_file->identity = identity;
-    fd = -1;
     return STATUS_OK;
 }
 

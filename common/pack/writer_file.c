@@ -54,8 +54,7 @@ static status_t make_unborn(const char *data_folder, pack_identity_t *identity, 
         unlink(path);
         return status;
     }
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = memory_take_fd(&fd);
     return STATUS_OK;
 }
 
@@ -81,8 +80,7 @@ static status_t make_open(const char *data_folder, pack_identity_t *identity, in
     AUTO_CLOSE int fd = -1;
     TRY(make_unborn(data_folder, identity, &fd));
     TRY(name_open(data_folder, &identity->pack));
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = memory_take_fd(&fd);
     return STATUS_OK;
 }
 
@@ -94,8 +92,7 @@ static status_t make_lasting_unborn(const char *data_folder, pack_identity_t *id
     AUTO_FREE char *path = pack_path_unborn(data_folder, &identity->pack);
     if (access(path, F_OK) != 0)
         return fail(STATUS_BUSY, "new pack was cleaned away");
-    *out_fd = fd;
-    fd = -1;
+    *out_fd = memory_take_fd(&fd);
     return STATUS_OK;
 }
 
@@ -186,8 +183,8 @@ status_t pack_writer_open(const char *data_folder, const ulid_t *pack, pack_writ
     TRY(status);
     pack_recovery_t found;
     TRY(pack_recover_from(fd, data_folder, &identity, PACK_BLOCK_SIZE, 0, &found));
-    *out_writer = writer_make(fd, &identity, found.durable_offset, found.last_sequence);
-    fd = -1;
+    *out_writer =
+        writer_make(memory_take_fd(&fd), &identity, found.durable_offset, found.last_sequence);
     return STATUS_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "dicomweb/location_cache.h"
 #include "dicomweb/metadata_cache.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,12 +22,13 @@ static index_pool_t *open_index(const dicomweb_config_t *config)
                              (size_t)config->index_connections);
 }
 
-static void make_boundary(char out_boundary[40])
+static void make_boundary(char *out_boundary, size_t size)
 {
     uint8_t random[16];
     crypto_random(random, sizeof random);
-    memcpy(out_boundary, "zpacs-", 6);
-    crypto_hex(random, sizeof random, out_boundary + 6);
+    char hex[2 * sizeof random + 1];
+    crypto_hex(random, sizeof random, hex);
+    snprintf(out_boundary, size, "zpacs-%s", hex);
 }
 
 static status_t open_parts(dicomweb_t *dicomweb)
@@ -51,7 +53,7 @@ status_t dicomweb_open(const dicomweb_config_t *config, dicomweb_t **out_dicomwe
     dicomweb->frames = frame_cache_create((size_t)config->frame_cache_bytes);
     dicomweb->inflated =
         inflated_cache_create((size_t)config->inflated_bytes, DICOMWEB_INFLATE_WAIT_MS);
-    make_boundary(dicomweb->boundary);
+    make_boundary(dicomweb->boundary, sizeof dicomweb->boundary);
     status_t status = open_parts(dicomweb);
     if (status != STATUS_OK) {
         dicomweb_close(&dicomweb);

@@ -40,9 +40,10 @@ static void append_pixel_data(const stored_t *stored, const uint8_t *head, const
 {
     bool big = stored->syntax->big_endian;
     uint32_t tag = DICOM_TAG(dicom_uint16(head, big), dicom_uint16(head + 2, big));
-    char vr[3] = {(char)head[4], (char)head[5], '\0'};
-    if (!stored->syntax->explicit_vr || !dicom_vr_is_known(DICOM_VR(head[4], head[5])))
-        strcpy(vr, tag == 0x7FE00008 ? "OF" : tag == 0x7FE00009 ? "OD" : "OW");
+    char said[3] = {(char)head[4], (char)head[5], '\0'};
+    const char *vr = tag == 0x7FE00008 ? "OF" : tag == 0x7FE00009 ? "OD" : "OW";
+    if (stored->syntax->explicit_vr && dicom_vr_is_known(DICOM_VR(head[4], head[5])))
+        vr = said;
     out->length--; /* the object goes on */
     if (out->data[out->length - 1] != '{')
         buffer_append_byte(out, ',');

@@ -34,9 +34,8 @@ static char *borrow(const char *text)
 
 static status_t copy_uid(uid_text_t out, const char *uid)
 {
-    if (!uid || strlen(uid) > UID_LENGTH_MAX)
+    if (!uid || !uid_copy(out, uid, strlen(uid)))
         return fail(STATUS_INTERNAL, "index sent a UID over %d bytes", UID_LENGTH_MAX);
-    strcpy(out, uid);
     return STATUS_OK;
 }
 
@@ -49,7 +48,7 @@ static status_t copy_location(const Index__Location *from, location_t *to)
     TRY(copy_uid(to->transfer_syntax, from->transfer_syntax_uid));
     if (!from->pack || !ulid_is_valid(from->pack))
         return fail(STATUS_INTERNAL, "index sent a location without a pack");
-    strcpy(to->pack.text, from->pack);
+    memcpy(to->pack.text, from->pack, sizeof to->pack.text);
     snprintf(to->source_ae_title, sizeof to->source_ae_title, "%s",
              from->source_ae_title ? from->source_ae_title : "");
     to->record_offset = from->record_offset;

@@ -152,7 +152,7 @@ static status_t build(dicomweb_t *dicomweb, const location_t *locations, size_t 
         }
         TRY(status);
         struct metadata_slice *slice = &entry->slices[entry->count++];
-        strcpy(slice->instance, locations[i].instance);
+        memcpy(slice->instance, locations[i].instance, sizeof slice->instance);
         slice->pack = locations[i].pack;
         slice->record_offset = locations[i].record_offset;
         slice->offset = start;
@@ -173,8 +173,8 @@ static metadata_entry_t *start(metadata_cache_t *cache, const location_t *locati
                                uint64_t version)
 {
     metadata_entry_t *entry = memory_allocate(sizeof *entry);
-    strcpy(entry->study, locations[0].study);
-    strcpy(entry->series, locations[0].series);
+    memcpy(entry->study, locations[0].study, sizeof entry->study);
+    memcpy(entry->series, locations[0].series, sizeof entry->series);
     entry->base = memory_copy_text(base);
     memcpy(entry->fingerprint, fingerprint, SHA256_SIZE);
     entry->version = version;

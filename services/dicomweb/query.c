@@ -28,13 +28,21 @@ static const offer_t offers[] = {
     [FORM_XML] = {XML_MEDIA_TYPE, NULL, true},
 };
 
+typedef struct {
+    Index__Term terms[QUERY_TERMS_MAX + 2];
+    Index__Term *pointers[QUERY_TERMS_MAX + 2];
+    size_t count;
+} terms_t;
+
 /* One search, from its parameters to its last page. */
 typedef struct {
     dicomweb_t *dicomweb;
     http_request_t *request;
     int form;
     const char *base;
-    Index__Find find;
+    terms_t terms;
+    Index__Scope scope;
+    Index__Find find;   /* points to them */
     uint64_t remaining; /* answers still allowed */
     bool is_capped;     /* allowed by our limit, not by the client's */
     buffer_t out;       /* not yet sent */
@@ -201,12 +209,6 @@ static void finish(search_t *search, status_t status)
 
 /* ---- from parameters to the question ---------------------------------------------------------- */
 
-typedef struct {
-    Index__Term terms[QUERY_TERMS_MAX + 2];
-    Index__Term *pointers[QUERY_TERMS_MAX + 2];
-    size_t count;
-} terms_t;
-
 static void add_term(terms_t *terms, uint32_t tag, const char *value)
 {
     Index__Term *term = &terms->terms[terms->count];
@@ -228,20 +230,19 @@ static void set_limits(search_t *search, const qido_query_t *query)
 
 static void ask(search_t *search, Index__Level level, const target_t *target, qido_query_t *query)
 {
-    terms_t terms = {.count = 0};
     if (target->study)
-        add_term(&terms, TAG_STUDY, target->study);
+        add_term(&search->terms, TAG_STUDY, target->study);
     if (target->series)
-        add_term(&terms, TAG_SERIES, target->series);
+        add_term(&search->terms, TAG_SERIES, target->series);
     for (size_t i = 0; i < query->term_count; i++)
-        add_term(&terms, query->terms[i].tag, query->terms[i].value);
-    Index__Scope scope = INDEX__SCOPE__INIT;
-    scope.kind = INDEX__SCOPE__KIND__ALL;
+        add_term(&search->terms, query->terms[i].tag, query->terms[i].value);
+    index__scope__init(&search->scope);
+    search->scope.kind = INDEX__SCOPE__KIND__ALL;
     index__find__init(&search->find);
     search->find.level = level;
-    search->find.scope = &scope;
-    search->find.terms = terms.pointers;
-    search->find.n_terms = terms.count;
+    search->find.scope = &search->scope;
+    search->find.terms = search->terms.pointers;
+    search->find.n_terms = search->terms.count;
     search->find.offset = (uint32_t)query->offset;
     search->find.fuzzy = query->fuzzy;
     search->find.include_tags = query->fields;

@@ -9,6 +9,7 @@
 #include "dimse/sandbox.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,8 +96,10 @@ static bool establish(child_t *child)
         child_tell(child, CHANNEL_REFUSED, REFUSAL_REQUEST, fail_detail());
         return false;
     }
-    strcpy(child->self.calling, association_calling_ae_title(child->association));
-    strcpy(child->self.called, association_called_ae_title(child->association));
+    snprintf(child->self.calling, sizeof child->self.calling, "%s",
+             association_calling_ae_title(child->association));
+    snprintf(child->self.called, sizeof child->self.called, "%s",
+             association_called_ae_title(child->association));
     if (!is_welcome(child))
         return false;
     if (negotiation_run(child->association, &child->settings->config->private_roots,

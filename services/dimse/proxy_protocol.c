@@ -40,7 +40,7 @@ static status_t parse_v1(const uint8_t *bytes, size_t length, proxy_header_t *ou
         return STATUS_OK;
     }
     if (sscanf(line, "PROXY %7s %45s", family, source) != 2 ||
-        (strcmp(family, "TCP4") && strcmp(family, "TCP6")))
+        (strcmp(family, "TCP4") != 0 && strcmp(family, "TCP6") != 0))
         return fail(STATUS_INVALID, "PROXY header without family and address");
     if ((strcmp(family, "TCP6") == 0) != (strchr(source, ':') != NULL))
         return fail(STATUS_INVALID, "PROXY header whose address is not of its family");

@@ -147,7 +147,8 @@ static status_t locate(database_t *reader, const Index__Locate *query, Index__Lo
         TRY(parents_find(reader, query->sop_instance_uid, study, series));
     const char *wanted_study = *query->study_instance_uid ? query->study_instance_uid : study;
     const char *wanted_series = *query->series_instance_uid ? query->series_instance_uid : series;
-    if (*query->sop_instance_uid && (strcmp(wanted_study, study) || strcmp(wanted_series, series)))
+    if (*query->sop_instance_uid &&
+        (strcmp(wanted_study, study) != 0 || strcmp(wanted_series, series) != 0))
         return fail(STATUS_NOT_FOUND, "there is no such instance there");
     if (query->known_version && !*query->sop_instance_uid && !*query->after) {
         TRY(version_find(reader, wanted_study, wanted_series, &reply->version));

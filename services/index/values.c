@@ -63,8 +63,8 @@ bool value_time(const char *text, size_t length, bool latest, time_text_t out_ti
     if (point && (count != 6 || !digits_take(point + 1, length - whole - 1, 0, fraction,
                                              sizeof fraction, &fraction_count)))
         return false;
-    for (size_t i = 0; i < count; i += 2)
-        if (two_digits(digits + i) > limit[i / 2])
+    for (size_t pair = 0; pair < sizeof limit / sizeof *limit && pair < count / 2; pair++)
+        if (two_digits(digits + 2 * pair) > limit[pair])
             return false;
     memcpy(out_time, latest ? "235959999999" : "000000000000", sizeof(time_text_t));
     memcpy(out_time, digits, count);

@@ -107,7 +107,7 @@ static status_t store_record(pack_writer_t *writer, uint32_t step, pack_record_t
 static void run_step(pack_pool_t *pool, const char *data_folder, uint32_t step)
 {
     pack_writer_t *writer = NULL;
-    pack_record_t record;
+    pack_record_t record = {.offset = 0};
     note("try %u\n", step);
     if (pack_pool_lease(pool, steps[step].address, &writer) != STATUS_OK) {
         note("refused %u\n", step);

@@ -414,6 +414,11 @@ int main(int argc, char **argv)
     uint64_t filled = 0;
     for (int i = 2; i < argc; i++) {
         uint64_t size = strtoull(argv[i], NULL, 10);
+        if (size < STUDY_INSTANCES) {
+            fprintf(stderr, "index_growth: %s: at least one study of %d\n", argv[i],
+                    STUDY_INSTANCES);
+            return 2;
+        }
         fill_and_ask(argv[1], &rows, filled, size, empty_bytes);
         filled = size;
     }

@@ -30,7 +30,7 @@ static void check(const char *name, const buffer_t *dataset, encoding_t encoding
     AUTO_BUFFER got = {0};
     if (recode(dataset, encoding, &got) != STATUS_OK)
         fail_msg("%s: %s", name, fail_detail());
-    if (got.length != want->length || (got.length && memcmp(got.data, want->data, got.length)))
+    if (got.length != want->length || (got.length && memcmp(got.data, want->data, got.length) != 0))
         fail_msg("%s: %zu bytes, not %zu, or others", name, got.length, want->length);
 }
 

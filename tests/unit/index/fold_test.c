@@ -32,7 +32,7 @@ static void test_fold(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         AUTO_BUFFER out = {0};
         fold_append(&out, cases[i].from, strlen(cases[i].from));
-        if (strcmp(buffer_text(&out), cases[i].to))
+        if (strcmp(buffer_text(&out), cases[i].to) != 0)
             fail_msg("%s: \"%s\" instead of \"%s\"", cases[i].name, buffer_text(&out), cases[i].to);
     }
 }
@@ -52,7 +52,7 @@ static void test_fold_name(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         AUTO_BUFFER out = {0};
         fold_append_name(&out, cases[i].from, strlen(cases[i].from));
-        if (strcmp(buffer_text(&out), cases[i].to))
+        if (strcmp(buffer_text(&out), cases[i].to) != 0)
             fail_msg("%s: \"%s\" instead of \"%s\"", cases[i].name, buffer_text(&out), cases[i].to);
     }
 }

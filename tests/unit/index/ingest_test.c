@@ -207,7 +207,7 @@ static void test_delete_and_rebuild(void **state)
         answers(bench, &before);
         rebuild(bench);
         answers(bench, &after);
-        if (strcmp(buffer_text(&before), buffer_text(&after)))
+        if (strcmp(buffer_text(&before), buffer_text(&after)) != 0)
             fail_msg("%s: before\n%s\nafter\n%s", cases[i].name, buffer_text(&before),
                      buffer_text(&after));
         bench_close(bench);

@@ -120,7 +120,7 @@ static void test_one_key(void **state)
         assert_int_equal(bench_find(&bench, LEVEL_STUDY, &term, 1, cases[i].fuzzy, &json),
                          STATUS_OK);
         found_studies(&json, found);
-        if (strcmp(found, cases[i].found))
+        if (strcmp(found, cases[i].found) != 0)
             fail_msg("%08X=%s: found \"%s\" instead of \"%s\"", cases[i].tag, cases[i].value, found,
                      cases[i].found);
     }
@@ -165,7 +165,7 @@ static void test_instants(void **state)
         term_t terms[] = {{0x00080030, cases[i].times}, {0x00080020, cases[i].dates}};
         assert_int_equal(bench_find(&bench, LEVEL_STUDY, terms, 2, false, &json), STATUS_OK);
         found_studies(&json, found);
-        if (strcmp(found, cases[i].found))
+        if (strcmp(found, cases[i].found) != 0)
             fail_msg("%s %s: found \"%s\" instead of \"%s\"", cases[i].dates, cases[i].times, found,
                      cases[i].found);
     }

@@ -211,7 +211,7 @@ static void enter_sandbox(void)
     enum { ALLOWED = sizeof allowed / sizeof *allowed };
     struct sock_filter filter[ALLOWED + 3] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
-    for (unsigned char i = 0; i < ALLOWED; i++)
+    for (size_t i = 0; i < ALLOWED; i++)
         filter[1 + i] = (struct sock_filter)BPF_JUMP(
             BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], (unsigned char)(ALLOWED - i), 0);
     filter[1 + ALLOWED] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);

@@ -344,7 +344,7 @@ static int free_port(void)
     socklen_t length = sizeof address;
     inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    bind(fd, (struct sockaddr *)&address, sizeof address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     getsockname(fd, (struct sockaddr *)&address, &length);
     close(fd);
     return ntohs(address.sin_port);
