@@ -61,6 +61,8 @@ FLAGS.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undef
 FLAGS.tsan    := -O1 -g -fsanitize=thread
 FLAGS.cov     := -O0 -g --coverage
 FLAGS.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+# What is not ours and not built for the sanitizer is passed over, each with its reason.
+RUN.tsan      := TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp
 LINK.release  := -pie -Wl,-z,relro,-z,now
 PIC.release   := -fPIE
 ifeq ($(MODE),fuzz)
@@ -135,7 +137,7 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.c.o $$(call archives,$$(firstword $$(su
 	@echo "LD $@"; mkdir -p $(@D)
 	$(Q)$(if $(filter dcmtk,$(call closure,$(firstword $(subst /, ,$*)))),$(CXX),$(CC)) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
 test: $(UNIT)
-	$(Q)scripts/run-unit-tests $(UNIT)
+	$(Q)$(RUN.$(MODE)) scripts/run-unit-tests $(UNIT)
 
 # tests/tools/<folder>_<name>.c: what integration tests drive; links with <folder> and what it uses
 $(B)/tests/tools/%: $(B)/obj/tests/tools/%.c.o $$(call archives,$$(firstword $$(subst _, ,$$*)))

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "wire/handover.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -34,13 +35,17 @@ void job_fail(job_t *job, status_t status)
 
 bool lane_send(zsock_t *socket, job_t *job)
 {
+    handover_give(job);
     return zmq_send(zsock_resolve(socket), &job, sizeof job, 0) == (int)sizeof job;
 }
 
 bool lane_receive(zsock_t *socket, job_t **out_job)
 {
-    return zmq_recv(zsock_resolve(socket), out_job, sizeof *out_job, ZMQ_DONTWAIT) ==
-           (int)sizeof *out_job;
+    if (zmq_recv(zsock_resolve(socket), out_job, sizeof *out_job, ZMQ_DONTWAIT) !=
+        (int)sizeof *out_job)
+        return false;
+    handover_take(*out_job);
+    return true;
 }
 
 /* ---- in the lane's thread ------------------------------------------------------------------ */
@@ -117,6 +122,7 @@ static void *lane_main(void *argument)
     lane_t *lane = argument;
     const wire_server_options_t *options = lane->options;
     void *state = options->lane_open ? options->lane_open(options->context, lane->number) : NULL;
+    handover_give(lane);
     zsock_signal(lane->inside, 0);
     work(lane, state);
     if (options->lane_close)
@@ -136,6 +142,7 @@ status_t lane_start(lane_t *lane)
         return fail(STATUS_UNAVAILABLE, "no thread for a lane");
     }
     zsock_wait(lane->outside);
+    handover_take(lane);
     return STATUS_OK;
 }
 

@@ -1,4 +1,5 @@
 #include "wire/auth.h"
+#include "wire/handover.h"
 #include "wire/lane.h"
 #include "wire/socket.h"
 #include "wire/wire.h"
@@ -277,6 +278,7 @@ static void serve(wire_server_t *server)
         dispatch(server);
         if (items[0].revents && !server->is_draining) {
             zsock_wait(server->control_inside);
+            handover_take(server);
             server->is_draining = true;
             drain_until_ms = clock_monotonic_ms() + server->drain_ms;
         }
@@ -335,6 +337,7 @@ static void *router_main(void *argument)
     server->start_status = prepare(server);
     if (server->start_status != STATUS_OK)
         server->start_detail = memory_copy_text(fail_detail());
+    handover_give(server);
     zsock_signal(server->control_inside, 0);
     if (server->start_status == STATUS_OK)
         serve(server);
@@ -382,6 +385,7 @@ static status_t run(wire_server_t *server)
     if (error)
         return fail(STATUS_UNAVAILABLE, "no thread: %s", strerror(error));
     zsock_wait(server->control);
+    handover_take(server);
     if (server->start_status == STATUS_OK)
         return STATUS_OK;
     pthread_join(server->thread, NULL);
@@ -424,6 +428,7 @@ void wire_server_stop(wire_server_t **server, int drain_ms)
     if (!self)
         return;
     self->drain_ms = drain_ms;
+    handover_give(self);
     zsock_signal(self->control, 0);
     pthread_join(self->thread, NULL);
     server_free(self);

@@ -11,6 +11,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IS_SANITIZED
+#endif
+
 /* Memory of its own: a PDU, a command set, the pack writer's buffer, an inflated dataset. */
 #define MEMORY_MAX (UINT64_C(1) << 30)
 
@@ -35,7 +39,7 @@ static status_t set_limits(uint64_t largest_dataset_bytes)
         {RLIMIT_CORE, 0},
         {RLIMIT_NOFILE, DESCRIPTORS_MAX},
         {RLIMIT_FSIZE, largest_file(largest_dataset_bytes)},
-#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is some terabytes */
+#ifndef IS_SANITIZED /* whose shadow memory is some terabytes */
         {RLIMIT_DATA, MEMORY_MAX},
         {RLIMIT_AS, MEMORY_MAX + largest_dataset_bytes},
 #endif
@@ -95,7 +99,7 @@ static const int allowed[] = {
     SCMP_SYS(restart_syscall),
     SCMP_SYS(uname), /* DCMTK's gethostname() */
     SCMP_SYS(clock_nanosleep),
-#ifdef __SANITIZE_ADDRESS__ /* what the sanitizers do on their own, pipe2 to probe an address */
+#ifdef IS_SANITIZED /* what the sanitizers do on their own, pipe2 to probe an address */
     SCMP_SYS(sigaltstack),
     SCMP_SYS(sched_yield),
     SCMP_SYS(getrusage),
