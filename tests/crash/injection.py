@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import tempfile
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +45,13 @@ def drive(driver, arguments, folder, action=None, at=0):
 
 def for_every_call(one_run):
     """Calls one_run(n) for n = 1, 2 … until it says that there was no n-th call; returns how many there were."""
-    workers = os.cpu_count() or 1
-    seen = 0
-    with ThreadPoolExecutor(workers) as pool:
-        for first in itertools.count(1, workers):
-            were_there = list(pool.map(one_run, range(first, first + workers)))
-            seen += sum(were_there)
-            if not all(were_there):
-                return seen
+    numbers, seen, ended = itertools.count(1), 0, False
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = deque(pool.submit(one_run, next(numbers)) for _ in range(2 * (os.cpu_count() or 1)))
+        while running:
+            was_there = running.popleft().result()
+            seen += was_there
+            ended = ended or not was_there
+            if not ended:
+                running.append(pool.submit(one_run, next(numbers)))
+    return seen

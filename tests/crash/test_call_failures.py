@@ -18,7 +18,7 @@ from senders import PATIENCE_S, StoreSender, StowSender, instances
 from stack import wait_until
 from test_kill import CT
 
-CALLS = os.environ.get("ZPACS_CRASH_CALLS", "4")  # of each kind; "all"
+CALLS = os.environ.get("ZPACS_CRASH_CALLS", "3")  # of each kind; "all"
 SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
 PLACES = {"index": ("index", 0), "dicomweb": ("dicomweb", 0), "dimse": ("dimse", 0), "association": ("dimse", 2)}
 KINDS = {"memory": faults.ALLOCATE, "write": faults.WRITE, "sync": faults.SYNC}

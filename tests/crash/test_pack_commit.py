@@ -5,7 +5,6 @@ call, for every n there is; then opens the data folder as the next process would
 the ledger of what was acknowledged. docs/pack-format.md has the table of the states this walks through.
 """
 
-import itertools
 import shutil
 import signal
 
@@ -97,6 +96,22 @@ def test_every_call_of_the_commit_path(action, driver, folder):
     assert seen > CALLS_AT_LEAST.get(action, ALL_CALLS_AT_LEAST)
 
 
+def one_recovery(driver, action, at, before, ledger, folder):
+    """A recovery with a fault at one call, of a copy of a data folder. False: there was no such call."""
+    data = folder / "data"
+    shutil.copytree(before, data)
+    code, lines, was_there = drive(driver, ["check", data], folder, action, at)
+    where = f"{action} at call {at}"
+    expected = ((-signal.SIGKILL,) if action in STOPS else (0, 5)) if was_there else (0,)
+    assert code in expected, (where, lines)
+    try:
+        check_against_ledger(driver, data, ledger, folder, False)
+    except AssertionError as error:
+        raise AssertionError(where) from error
+    shutil.rmtree(folder)
+    return was_there
+
+
 @pytest.mark.parametrize("action", ["kill", "cut", "eio"])
 def test_every_call_of_recovery(action, driver, folder):
     """Stops or fails the recovery itself, at every call, after stops at various places."""
@@ -105,20 +120,5 @@ def test_every_call_of_recovery(action, driver, folder):
         data, ledger = fresh(folder)
         _, _, was_there = drive(driver, ["run", data, ledger], folder, "tear", stopped_at)
         assert was_there
-        shutil.copytree(data, folder / "before")
-        for at in itertools.count(1):
-            code, lines, was_there = drive(driver, ["check", data], folder, action, at)
-            where = f"{action} at call {at} of the recovery after a stop at {stopped_at}"
-            if not was_there:
-                assert code == 0, (where, lines)
-                break
-            seen += 1
-            assert code in ((-signal.SIGKILL,) if action in STOPS else (0, 5)), (where, lines)
-            try:
-                check_against_ledger(driver, data, ledger, folder, False)
-            except AssertionError as error:
-                raise AssertionError(where) from error
-            shutil.rmtree(data)
-            shutil.copytree(folder / "before", data)
-        shutil.rmtree(folder / "before")
+        seen += for_every_call(lambda at: one_recovery(driver, action, at, data, ledger, folder / str(at)))
     assert seen > ALL_CALLS_AT_LEAST

@@ -18,7 +18,7 @@ from processes import Stack
 from senders import Storm
 from stack import wait_until
 
-CUTS = int(os.environ.get("ZPACS_CRASH_CUTS", 5))
+CUTS = int(os.environ.get("ZPACS_CRASH_CUTS", 4))
 SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
 WITH_JOURNAL = ["index", "dimse", "dicomweb"]
 NOT_OF_THE_DISK = ["run", "logs", "keys", "program"]
