@@ -50,17 +50,12 @@ static void take_reply(wire_client_t *client, const peer_t *peer, const Wire__En
 
 static bool receive_message(wire_client_t *client, peer_t *peer)
 {
-    zmq_msg_t head, body;
-    zmq_msg_init(&head);
-    zmq_msg_init(&body);
-    bool is_there = peer_receive(peer, &head, &body);
+    zmq_msg_t body;
     Wire__Envelope *envelope = NULL;
-    if (is_there &&
-        envelope_unpack_head(zmq_msg_data(&head), zmq_msg_size(&head), &envelope) == STATUS_OK) {
+    bool is_there = peer_receive(peer, &envelope, &body);
+    if (envelope)
         take_reply(client, peer, envelope, &body);
-        wire__envelope__free_unpacked(envelope, NULL);
-    }
-    zmq_msg_close(&head);
+    wire__envelope__free_unpacked(envelope, NULL);
     zmq_msg_close(&body);
     return is_there;
 }

@@ -98,7 +98,7 @@ bool peer_take_lost(peer_t *peer)
     return is_lost;
 }
 
-bool peer_receive(peer_t *peer, zmq_msg_t *head, zmq_msg_t *body)
+static bool receive_frames(peer_t *peer, zmq_msg_t *head, zmq_msg_t *body)
 {
     if (zmq_msg_recv(head, peer->handle, ZMQ_DONTWAIT) < 0)
         return false;
@@ -112,6 +112,19 @@ bool peer_receive(peer_t *peer, zmq_msg_t *head, zmq_msg_t *body)
         zmq_msg_close(&frame);
     }
     return true;
+}
+
+bool peer_receive(peer_t *peer, Wire__Envelope **out_envelope, zmq_msg_t *out_body)
+{
+    zmq_msg_t head;
+    zmq_msg_init(&head);
+    zmq_msg_init(out_body);
+    *out_envelope = NULL;
+    bool is_there = receive_frames(peer, &head, out_body);
+    if (is_there)
+        (void)envelope_unpack_head(zmq_msg_data(&head), zmq_msg_size(&head), out_envelope);
+    zmq_msg_close(&head);
+    return is_there;
 }
 
 /* ---- following the addresses --------------------------------------------------------------- */

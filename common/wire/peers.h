@@ -2,6 +2,7 @@
 #define ZPACS_WIRE_PEERS_H
 
 #include "base/status.h"
+#include "wire/envelope.h"
 #include "wire/resolver.h"
 
 #include <czmq.h>
@@ -76,8 +77,13 @@ bool peer_can_send(const peer_t *peer);
 /* Takes what the monitor says; true: the connection was lost, now or meanwhile. */
 bool peer_take_lost(peer_t *peer);
 
-/* One message, of any number of frames; more than two are let go. False: none is there. */
-bool peer_receive(peer_t *peer, zmq_msg_t *head, zmq_msg_t *body);
+/*
+ * One message, of any number of frames; more than two are let go. False: none is there.
+ *
+ * out_envelope  NULL when there is none or it is malformed; caller frees
+ * out_body      caller closes, in any case
+ */
+bool peer_receive(peer_t *peer, Wire__Envelope **out_envelope, zmq_msg_t *out_body);
 
 /* Waits until something may be received, or (for_sending) until some connection comes or goes. */
 void peers_poll(const peers_t *peers, bool for_sending, int64_t wait_ms);

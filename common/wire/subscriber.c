@@ -33,18 +33,12 @@ status_t wire_subscriber_open(const char *endpoint, const char *keys_folder, con
 static bool receive(peer_t *peer, const ProtobufCMessageDescriptor *type,
                     ProtobufCMessage **out_message)
 {
-    zmq_msg_t head, body;
-    zmq_msg_init(&head);
-    zmq_msg_init(&body);
-    bool is_there = peer_receive(peer, &head, &body);
+    zmq_msg_t body;
     Wire__Envelope *envelope = NULL;
-    if (is_there &&
-        envelope_unpack_head(zmq_msg_data(&head), zmq_msg_size(&head), &envelope) == STATUS_OK) {
-        if (strcmp(envelope->type, type->name) == 0)
-            (void)envelope_unpack(type, zmq_msg_data(&body), zmq_msg_size(&body), out_message);
-        wire__envelope__free_unpacked(envelope, NULL);
-    }
-    zmq_msg_close(&head);
+    bool is_there = peer_receive(peer, &envelope, &body);
+    if (envelope && strcmp(envelope->type, type->name) == 0)
+        (void)envelope_unpack(type, zmq_msg_data(&body), zmq_msg_size(&body), out_message);
+    wire__envelope__free_unpacked(envelope, NULL);
     zmq_msg_close(&body);
     return is_there;
 }

@@ -186,9 +186,18 @@ static status_t exhume_all(rows_t *rows, const coffins_t *coffins)
     return status;
 }
 
-status_t rows_exhume(rows_t *rows, const char *study, const char *series, const char *sop)
+static status_t exhume_found(rows_t *rows, statement_t *find)
 {
     coffins_t coffins = {0};
+    status_t status = coffins_read(find, &coffins);
+    if (status == STATUS_OK)
+        status = exhume_all(rows, &coffins);
+    free(coffins.coffins);
+    return status;
+}
+
+status_t rows_exhume(rows_t *rows, const char *study, const char *series, const char *sop)
+{
     AUTO_STATEMENT *find = NULL;
     TRY(rows_flush_parents(rows)); /* what is known of the study's tombstones is so no longer */
     TRY(database_prepare(rows->database,
@@ -199,16 +208,11 @@ status_t rows_exhume(rows_t *rows, const char *study, const char *series, const 
     statement_bind_text(find, 1, study);
     statement_bind_text(find, 2, series);
     statement_bind_text(find, 3, sop);
-    status_t status = coffins_read(find, &coffins);
-    if (status == STATUS_OK)
-        status = exhume_all(rows, &coffins);
-    free(coffins.coffins);
-    return status;
+    return exhume_found(rows, find);
 }
 
 status_t rows_exhume_record(rows_t *rows, const char *origin_pack, int64_t origin_sequence)
 {
-    coffins_t coffins = {0};
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(rows->database,
                          "SELECT pack, record_offset, origin_pack, origin_sequence FROM buried"
@@ -216,9 +220,5 @@ status_t rows_exhume_record(rows_t *rows, const char *origin_pack, int64_t origi
                          &find));
     statement_bind_text(find, 1, origin_pack);
     statement_bind_int64(find, 2, origin_sequence);
-    status_t status = coffins_read(find, &coffins);
-    if (status == STATUS_OK)
-        status = exhume_all(rows, &coffins);
-    free(coffins.coffins);
-    return status;
+    return exhume_found(rows, find);
 }

@@ -17,20 +17,9 @@
 #include "index/changes.h"
 #include "index/find.h"
 #include "index/schema.h"
+#include "synthetic.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum {
-    STUDY_INSTANCES = 10,
-    SERIES_INSTANCES = 5,
-    BATCH = 250,
-    ASKED = 400,
-    ROUNDS = 3,
-    DAYS = 3650
-};
+enum { BATCH = 250, ASKED = 400, ROUNDS = 3 };
 
 static uint64_t seed = 20261126;
 
@@ -40,99 +29,19 @@ static uint64_t next(uint64_t below)
     return (seed >> 33) % below;
 }
 
-static _Noreturn void stop(const char *what)
-{
-    fprintf(stderr, "index_growth: %s: %s\n", what, fail_detail());
-    exit(1);
-}
-
-#define MUST(step)                                                                                 \
-    do {                                                                                           \
-        if ((step) != STATUS_OK)                                                                   \
-            stop(#step);                                                                           \
-    } while (0)
-
 /* ---- instances --------------------------------------------------------------------------------- */
-
-static const char *const family_names[] = {"Martin",  "Bernard", "Dubois",  "Thomas", "Robert",
-                                           "Richard", "Petit",   "Durand",  "Leroy",  "Moreau",
-                                           "Simon",   "Laurent", "Lefèvre", "Michel", "Garcia",
-                                           "Müller",  "Schmidt", "Weber",   "Wagner", "Becker"};
-static const char *const given_names[] = {"Anne", "Jean", "Marie", "Paul",
-                                          "Luc",  "Eva",  "Léa",   "Max"};
-static const char *const modalities[] = {"CT", "MR", "US", "CR", "DX", "XA", "NM", "PT"};
-enum { FAMILIES = 20, GIVEN = 8, MODALITIES = 8 };
-
-static void element_put(buffer_t *out, uint32_t tag, const char *vr, const char *value)
-{
-    size_t length = strlen(value), even = length + (length & 1);
-    const uint8_t head[8] = {(uint8_t)(tag >> 16), (uint8_t)(tag >> 24), (uint8_t)tag,
-                             (uint8_t)(tag >> 8),  (uint8_t)vr[0],       (uint8_t)vr[1],
-                             (uint8_t)even,        (uint8_t)(even >> 8)};
-    buffer_append(out, head, sizeof head);
-    buffer_append(out, value, length);
-    if (length & 1)
-        buffer_append_byte(out, strcmp(vr, "UI") == 0 ? 0 : ' ');
-}
-
-/* All of a study follows from its number. */
-typedef struct {
-    char uid[40], patient_id[24], name[64], birth_date[16], date[16], time[16], accession[24];
-    const char *modality;
-} study_t;
-
-static void study_make(uint64_t number, study_t *study)
-{
-    uint64_t mix = number * UINT64_C(0x9E3779B97F4A7C15);
-    snprintf(study->uid, sizeof study->uid, "1.2.826.0.1.%" PRIu64, number + 1);
-    snprintf(study->patient_id, sizeof study->patient_id, "PID%07" PRIu64, number / 3);
-    snprintf(study->name, sizeof study->name, "%s%" PRIu64 "^%s", family_names[mix % FAMILIES],
-             mix / 64 % 1000, given_names[mix / 4096 % GIVEN]);
-    uint64_t born = number / 3 * UINT64_C(0x9E3779B97F4A7C15) >> 16;
-    snprintf(study->birth_date, sizeof study->birth_date, "%04d%02d%02d", 1930 + (int)(born % 80),
-             1 + (int)(born / 128 % 12), 1 + (int)(born / 2048 % 28));
-    int64_t day = (int64_t)(mix / 65536 % DAYS);
-    snprintf(study->date, sizeof study->date, "%04d%02d%02d", 2017 + (int)(day / 365),
-             1 + (int)(day % 365 / 31), 1 + (int)(day % 28));
-    snprintf(study->time, sizeof study->time, "%02d%02d%02d", (int)(mix >> 40) % 24 & 15,
-             (int)(mix >> 45 & 31), (int)(mix >> 50 & 31));
-    snprintf(study->accession, sizeof study->accession, "ACC%07" PRIu64, number);
-    study->modality = modalities[mix / 1024 % MODALITIES];
-}
 
 static void entry_make(uint64_t number, buffer_t *dataset, entry_t *entry)
 {
-    study_t study;
-    char text[24];
-    uint64_t in_study = number % STUDY_INSTANCES, series = in_study / SERIES_INSTANCES;
-    study_make(number / STUDY_INSTANCES, &study);
-    snprintf(entry->study_instance_uid, sizeof(uid_text_t), "%s", study.uid);
-    snprintf(entry->series_instance_uid, sizeof(uid_text_t), "%s.%" PRIu64, study.uid, series + 1);
-    snprintf(entry->sop_instance_uid, sizeof(uid_text_t), "%s.%" PRIu64, entry->series_instance_uid,
-             in_study % SERIES_INSTANCES + 1);
-    snprintf(entry->sop_class_uid, sizeof(uid_text_t), "1.2.840.10008.5.1.4.1.1.2");
-    snprintf(entry->source, sizeof entry->source, "MODALITY%" PRIu64, series);
-    buffer_clear(dataset);
-    element_put(dataset, 0x00080005, "CS", "ISO_IR 192");
-    element_put(dataset, 0x00080016, "UI", entry->sop_class_uid);
-    element_put(dataset, 0x00080018, "UI", entry->sop_instance_uid);
-    element_put(dataset, 0x00080020, "DA", study.date);
-    element_put(dataset, 0x00080030, "TM", study.time);
-    element_put(dataset, 0x00080050, "SH", study.accession);
-    element_put(dataset, 0x00080060, "CS", study.modality);
-    element_put(dataset, 0x00081030, "LO", "Thorax with contrast");
-    element_put(dataset, 0x0008103E, "LO", "axial 1 mm");
-    element_put(dataset, 0x00100010, "PN", study.name);
-    element_put(dataset, 0x00100020, "LO", study.patient_id);
-    element_put(dataset, 0x00100030, "DA", study.birth_date);
-    element_put(dataset, 0x00100040, "CS", "O");
-    element_put(dataset, 0x0020000D, "UI", entry->study_instance_uid);
-    element_put(dataset, 0x0020000E, "UI", entry->series_instance_uid);
-    element_put(dataset, 0x00200010, "SH", "1");
-    snprintf(text, sizeof text, "%" PRIu64, series + 1);
-    element_put(dataset, 0x00200011, "IS", text);
-    snprintf(text, sizeof text, "%" PRIu64, in_study + 1);
-    element_put(dataset, 0x00200013, "IS", text);
+    instance_t instance;
+    instance_make(number, &instance);
+    dataset_make(number, &instance, dataset);
+    snprintf(entry->study_instance_uid, sizeof(uid_text_t), "%s", instance.study.uid);
+    snprintf(entry->series_instance_uid, sizeof(uid_text_t), "%s", instance.series);
+    snprintf(entry->sop_instance_uid, sizeof(uid_text_t), "%s", instance.sop);
+    snprintf(entry->sop_class_uid, sizeof(uid_text_t), SYNTHETIC_SOP_CLASS);
+    snprintf(entry->source, sizeof entry->source, "MODALITY%" PRIu64,
+             number % STUDY_INSTANCES / SERIES_INSTANCES);
     extract_clear(&entry->extract);
     MUST(extract_dataset(dataset->data, dataset->length, DICOM_EXPLICIT_LITTLE, &entry->extract));
     entry->origin.received_us = 1000 + (int64_t)number;

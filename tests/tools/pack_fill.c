@@ -15,18 +15,6 @@
 
 enum { PACK_INSTANCES = 20000 };
 
-static _Noreturn void stop(const char *what)
-{
-    fprintf(stderr, "pack_fill: %s: %s\n", what, fail_detail());
-    exit(1);
-}
-
-#define MUST(step)                                                                                 \
-    do {                                                                                           \
-        if ((step) != STATUS_OK)                                                                   \
-            stop(#step);                                                                           \
-    } while (0)
-
 static void pixels_put(buffer_t *dataset, uint32_t length)
 {
     const uint8_t head[12] = {0xE0,

@@ -1,12 +1,28 @@
 #ifndef ZPACS_TESTS_SYNTHETIC_H
 #define ZPACS_TESTS_SYNTHETIC_H
 
-/* An archive that follows from numbers alone: instance n belongs to study n / 10, of 2 series of 5. */
+/* What fills and measures: an archive that follows from numbers alone: instance n belongs to study n / 10, of 2 series of 5. */
 #include "base/buffer.h"
 
+#include "base/status.h"
+
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static inline _Noreturn void stop(const char *what)
+{
+    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, fail_detail());
+    exit(1);
+}
+
+#define MUST(step)                                                                                 \
+    do {                                                                                           \
+        if ((step) != STATUS_OK)                                                                   \
+            stop(#step);                                                                           \
+    } while (0)
 
 enum { STUDY_INSTANCES = 10, SERIES_INSTANCES = 5, DAYS = 3650 };
 
@@ -33,7 +49,7 @@ static inline void element_put(buffer_t *out, uint32_t tag, const char *vr, cons
 
 /* All of a study follows from its number. */
 typedef struct {
-    char uid[40], patient_id[24], name[64], date[16], time[16], accession[24];
+    char uid[40], patient_id[24], name[64], birth_date[16], date[16], time[16], accession[24];
     const char *modality;
 } study_t;
 
@@ -44,6 +60,9 @@ static inline void study_make(uint64_t number, study_t *study)
     snprintf(study->patient_id, sizeof study->patient_id, "PID%07" PRIu64, number / 3);
     snprintf(study->name, sizeof study->name, "%s%" PRIu64 "^%s", family_names[mix % FAMILIES],
              mix / 64 % 1000, given_names[mix / 4096 % GIVEN]);
+    uint64_t born = number / 3 * UINT64_C(0x9E3779B97F4A7C15) >> 16;
+    snprintf(study->birth_date, sizeof study->birth_date, "%04d%02d%02d", 1930 + (int)(born % 80),
+             1 + (int)(born / 128 % 12), 1 + (int)(born / 2048 % 28));
     int64_t day = (int64_t)(mix / 65536 % DAYS);
     snprintf(study->date, sizeof study->date, "%04d%02d%02d", 2017 + (int)(day / 365),
              1 + (int)(day % 365 / 31), 1 + (int)(day % 28));
@@ -87,7 +106,7 @@ static inline void dataset_make(uint64_t number, const instance_t *instance, buf
     element_put(dataset, 0x0008103E, "LO", "axial 1 mm");
     element_put(dataset, 0x00100010, "PN", instance->study.name);
     element_put(dataset, 0x00100020, "LO", instance->study.patient_id);
-    element_put(dataset, 0x00100030, "DA", "19600101");
+    element_put(dataset, 0x00100030, "DA", instance->study.birth_date);
     element_put(dataset, 0x00100040, "CS", "O");
     element_put(dataset, 0x0020000D, "UI", instance->study.uid);
     element_put(dataset, 0x0020000E, "UI", instance->series);

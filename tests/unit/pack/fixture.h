@@ -8,6 +8,7 @@
 #include "pack/store.h"
 #include "pack/writer.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -23,6 +24,17 @@
 #include <cmocka.h>
 
 static char data_folder[64];
+
+static inline size_t open_descriptors(void)
+{
+    size_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
 
 static inline int make_data_folder(void **state)
 {

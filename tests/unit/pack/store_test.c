@@ -1,6 +1,5 @@
 #include "fixture.h"
 
-#include <dirent.h>
 #include <pthread.h>
 
 static void tells_what_is_not_there(void **state)
@@ -50,17 +49,6 @@ static void tells_what_is_not_there(void **state)
     assert_int_equal(offset, first.offset);
     pack_writer_close(&writer);
     pack_store_close(&store);
-}
-
-static size_t open_descriptors(void)
-{
-    size_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
 }
 
 enum { PACKS = 140 }; /* more than a store keeps open */

@@ -1,7 +1,5 @@
 #include "fixture.h"
 
-#include <dirent.h>
-
 static pack_record_t make_pack(void)
 {
     pack_writer_t *writer;
@@ -80,17 +78,6 @@ static void tells_of_another_name(void **state)
     assert_status(pack_store_unlink(store, &record.pack), STATUS_CONFLICT);
     assert_int_not_equal(access(path, F_OK), 0);
     pack_store_close(&store);
-}
-
-static size_t open_descriptors(void)
-{
-    size_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
 }
 
 /* A reader that has long forgotten the pack does not keep its bytes on the disk; one that is still
