@@ -20,12 +20,29 @@
 static metric_t unrecovered_total =
     METRIC_COUNTER("zpacs_index_unrecovered_total", "Packs that could not be recovered.");
 
+#ifdef __SANITIZE_THREAD__ /* gcc 12's does not know pthread_mutex_clocklock(), and is told */
+enum { TRIED = 1 << 4 };
+void __tsan_mutex_pre_lock(void *mutex, unsigned flags);
+void __tsan_mutex_post_lock(void *mutex, unsigned flags, int recursion);
+
+static void say_locked(pthread_mutex_t *mutex)
+{
+    __tsan_mutex_pre_lock(mutex, TRIED);
+    __tsan_mutex_post_lock(mutex, TRIED, 0);
+}
+#else
+#define say_locked(mutex) ((void)(mutex))
+#endif
+
 bool index_lock(index_t *index, int64_t deadline_ms)
 {
     if (deadline_ms == INT64_MAX)
         return pthread_mutex_lock(&index->writing) == 0;
     struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = deadline_ms % 1000 * 1000000};
-    return pthread_mutex_clocklock(&index->writing, CLOCK_MONOTONIC, &until) == 0;
+    if (pthread_mutex_clocklock(&index->writing, CLOCK_MONOTONIC, &until) != 0)
+        return false;
+    say_locked(&index->writing);
+    return true;
 }
 
 void index_unlock(index_t *index)
