@@ -65,7 +65,7 @@ bool database_is_connected(database_t *database);
 uint64_t database_session(database_t *database);
 
 /* A read-only connection sees one snapshot from its first statement to the end. */
-status_t database_begin(database_t *database);
+status_t database_begin(database_t *database);  /* PostgreSQL hears of it with what follows */
 status_t database_commit(database_t *database); /* a commit that fails has rolled back */
 void database_rollback(database_t *database);   /* harmless when there is no transaction */
 

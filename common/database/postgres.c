@@ -59,10 +59,9 @@ static status_t postgres_begin(database_t *database)
     if (postgres->in_transaction)
         return fail(STATUS_INTERNAL, "database: a transaction within a transaction");
     TRY(postgres_ready(postgres));
-    TRY(postgres_command(postgres,
-                         postgres->read_only ? "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-                                             : "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",
-                         "begin"));
+    TRY(postgres_send_ahead(postgres, postgres->read_only
+                                          ? "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+                                          : "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"));
     postgres->in_transaction = true;
     postgres->failure = STATUS_OK;
     postgres->limit_at_begin_ms = postgres->limit_ms;

@@ -71,6 +71,9 @@ status_t postgres_answer(postgres_t *postgres, int sent, const char *what, PGres
 status_t postgres_answer_posted(postgres_t *postgres, int sent, const char *what,
                                 PGresult **out_result);
 
+/* Posts a command without parameters: its answer comes with that of the next that is waited for. */
+status_t postgres_send_ahead(postgres_t *postgres, const char *sql);
+
 /* Takes the answers of posted statements, if there are any: before anything else is sent. */
 status_t postgres_settle(postgres_t *postgres);
 

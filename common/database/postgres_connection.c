@@ -318,6 +318,16 @@ status_t postgres_answer_posted(postgres_t *postgres, int sent, const char *what
     return status;
 }
 
+status_t postgres_send_ahead(postgres_t *postgres, const char *sql)
+{
+    if (!postgres->posted && PQenterPipelineMode(postgres->handle) != 1)
+        return fail(STATUS_INTERNAL, "database: no pipeline");
+    if (PQsendQueryParams(postgres->handle, sql, 0, NULL, NULL, NULL, NULL, 0) != 1)
+        return postgres_answer_posted(postgres, 0, "send", NULL);
+    postgres->must_change_one[postgres->posted++] = false;
+    return STATUS_OK;
+}
+
 status_t postgres_settle(postgres_t *postgres)
 {
     if (!postgres->posted)

@@ -117,7 +117,10 @@ static status_t floor_raise(rows_t *rows)
 void changes_check(rows_t *rows)
 {
     uint64_t session = database_session(rows->database);
-    rows->is_numbering &= session == rows->session;
+    if (session == rows->session)
+        return;
+    rows->is_numbering = false;
+    rows->sequence = rows->committed_sequence = 0;
     rows->session = session;
 }
 
@@ -127,6 +130,7 @@ status_t changes_elect(rows_t *rows)
     status_t status = database_try_lock(rows->database, ELECTION_KEY, &is_elected);
     changes_check(rows);
     if (status == STATUS_OK && is_elected && !rows->is_numbering) {
+        rows->sequence = rows->committed_sequence = 0; /* others may have numbered */
         status = floor_raise(rows);
         if (status == STATUS_OK)
             log_info("changes.elected");
@@ -197,7 +201,7 @@ status_t changes_tend(rows_t *rows, int64_t stable_us)
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
         status = complete_note(rows, &stable[i], before_us);
     if (status == STATUS_OK)
-        status = database_commit(rows->database);
+        status = rows_commit(rows);
     if (status != STATUS_OK)
         database_rollback(rows->database);
     return status == STATUS_BUSY ? STATUS_OK : status; /* the next look is a second away */

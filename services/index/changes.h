@@ -6,8 +6,8 @@
 
 /*
  * The change feed. A change is a row of the transaction that made it; its number it gets from the
- * one replica that is elected: in its own transactions at once, for those of the others as soon as
- * they are committed. So numbers follow the order of commits, and a reader that has seen number n
+ * one replica that is elected: in its own transactions at once, for those of the others within a
+ * second of their commit. So numbers follow the order of commits, and a reader that has seen number n
  * has seen all below it. Numbers only ever grow: where some may have been lost with the end of a
  * database (the last transactions are not on disk yet), the next elected one leaves a gap wider
  * than any loss, so no number is given twice. The epoch changes when the index is rebuilt.

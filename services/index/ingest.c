@@ -12,7 +12,7 @@
  *
  *     batch_read()            records from the committed offset on, understood; no transaction yet
  *     begin
- *       offset_move()         UPDATE ... WHERE committed = start: no row, no transaction
+ *       offset_move()         UPDATE ... WHERE committed = start: no row is CONFLICT, now or later
  *       database_lock()       all studies and patients of the batch, ascending
  *       item_apply()          each record
  *       rows_flush()          counters, as deltas
@@ -85,8 +85,10 @@ static status_t offset_move(index_t *index, const batch_t *batch)
     statement_bind_text(update, 3, index->replica);
     statement_bind_int64(update, 4, clock_wall_us() + PIN_US);
     statement_bind_int64(update, 5, (int64_t)batch->start);
+    if (batch->start != PACK_BLOCK_SIZE)
+        return statement_post_one(update);
     TRY(statement_run(update));
-    if (database_changed_rows(index->writer) == 0 && batch->start == PACK_BLOCK_SIZE)
+    if (database_changed_rows(index->writer) == 0)
         TRY(offset_insert(index, batch));
     return database_changed_rows(index->writer) == 1
                ? STATUS_OK
@@ -141,8 +143,6 @@ static status_t batch_apply(index_t *index, batch_t *batch)
     rows_t *rows = &index->rows;
     TRY(offset_move(index, batch));
     TRY(rows_take_locks(rows));
-    if (rows->is_numbering)
-        TRY(changes_number(rows));
     for (size_t i = 0; i < batch->count; i++)
         TRY(item_apply(rows, &batch->items[i]));
     return rows_flush(rows);
@@ -155,7 +155,7 @@ static status_t batch_try(index_t *index, batch_t *batch)
     changes_check(&index->rows);
     status_t status = batch_apply(index, batch);
     if (status == STATUS_OK)
-        status = database_commit(index->writer);
+        status = rows_commit(&index->rows);
     if (status != STATUS_OK)
         database_rollback(index->writer);
     return status;

@@ -8,8 +8,9 @@
 
 /* ---- finding ----------------------------------------------------------------------------------- */
 
-/* A study's or series' row: its id, and the origin its attributes come from. */
-static status_t parent_read(statement_t *find, int64_t *out_id, origin_t *out_first)
+/* A study's or series' row: its id, the origin its attributes come from, and a number more. */
+static status_t parent_read(statement_t *find, int64_t *out_id, origin_t *out_first,
+                            int64_t *out_number)
 {
     bool row = false;
     status_t status = statement_step(find, &row);
@@ -18,6 +19,7 @@ static status_t parent_read(statement_t *find, int64_t *out_id, origin_t *out_fi
         out_first->received_us = statement_int64(find, 1);
         snprintf(out_first->pack.text, sizeof out_first->pack.text, "%s", statement_text(find, 2));
         out_first->sequence = statement_int64(find, 3);
+        *out_number = statement_int64(find, 4);
     }
     statement_reset(find);
     return status;
@@ -38,16 +40,20 @@ static status_t number_read(statement_t *statement, int64_t *out_number)
 static status_t study_read(rows_t *rows, study_row_t *study)
 {
     statement_t *find = NULL;
+    int64_t any = 0;
     TRY(database_prepare(rows->database,
-                         "SELECT id, first_received_us, first_pack, first_sequence FROM studies"
+                         "SELECT id, first_received_us, first_pack, first_sequence, EXISTS (SELECT"
+                         " 1 FROM tombstones WHERE study_instance_uid = $1) FROM studies"
                          " WHERE study_instance_uid = $1",
                          &find));
     statement_bind_text(find, 1, study->uid);
-    TRY(parent_read(find, &study->id, &study->first));
+    TRY(parent_read(find, &study->id, &study->first, &any));
+    study->has_tombstones = any != 0;
+    if (study->id)
+        return STATUS_OK;
     TRY(database_prepare(rows->database,
                          "SELECT 1 FROM tombstones WHERE study_instance_uid = $1 LIMIT 1", &find));
     statement_bind_text(find, 1, study->uid);
-    int64_t any = 0;
     TRY(number_read(find, &any));
     study->has_tombstones = any != 0;
     return STATUS_OK;
@@ -84,12 +90,13 @@ static status_t series_find(rows_t *rows, int64_t study, const char *series_inst
     series_row_t series = {.study = study};
     snprintf(series.uid, sizeof series.uid, "%s", series_instance_uid);
     TRY(database_prepare(rows->database,
-                         "SELECT id, first_received_us, first_pack, first_sequence FROM series"
+                         "SELECT id, first_received_us, first_pack, first_sequence, 0 FROM series"
                          " WHERE study = $1 AND series_instance_uid = $2",
                          &find));
     statement_bind_int64(find, 1, study);
     statement_bind_text(find, 2, series_instance_uid);
-    TRY(parent_read(find, &series.id, &series.first));
+    int64_t nothing = 0;
+    TRY(parent_read(find, &series.id, &series.first, &nothing));
     *out_series = &rows->series[rows->series_count++];
     **out_series = series;
     return STATUS_OK;

@@ -11,10 +11,17 @@
 void rows_begin(rows_t *rows)
 {
     rows->now_us = clock_wall_us();
-    rows->sequence = 0;
+    rows->sequence = rows->committed_sequence;
     rows->judged_pack.text[0] = 0;
     rows->study_count = rows->series_count = rows->source_count = rows->waste_count = 0;
     memset(rows->counters, 0, sizeof rows->counters);
+}
+
+status_t rows_commit(rows_t *rows)
+{
+    TRY(database_commit(rows->database));
+    rows->committed_sequence = rows->sequence;
+    return STATUS_OK;
 }
 
 status_t rows_lock_study(rows_t *rows, const char *study_instance_uid)

@@ -16,7 +16,7 @@
  *     smallest origin; the others are rows of table copies
  *   - a study's or series' attributes are those of its instance with the smallest origin
  *
- * A transaction: rows_begin(), any of the functions below, rows_flush(), commit. A study's rows are
+ * A transaction: rows_begin(), any of the functions below, rows_flush(), rows_commit(). A study's rows are
  * touched only with its lock held; a function that needs another study fails with BUSY and has
  * added it to `locks`: the transaction is rolled back and run again with all of them.
  */
@@ -69,13 +69,14 @@ typedef struct {
     database_t *database;
     pack_store_t *store;
     locks_t locks;
-    int64_t now_us;     /* of this transaction: version and time of its rows */
-    bool is_careful;    /* instances may have come before: that was hoped against, in vain */
-    bool is_numbering;  /* this replica numbers the change feed */
-    uint64_t session;   /* of the database, in which it was elected to do so */
-    int64_t sequence;   /* the last number given; 0: not known */
-    ulid_t judged_pack; /* the last origin pack of which was asked: */
-    bool has_verdicts;  /* does any decision name a record of it? */
+    int64_t now_us;    /* of this transaction: version and time of its rows */
+    bool is_careful;   /* instances may have come before: that was hoped against, in vain */
+    bool is_numbering; /* this replica numbers the change feed */
+    uint64_t session;  /* of the database, in which it was elected to do so */
+    int64_t sequence;  /* the last number given; 0: not known */
+    int64_t committed_sequence; /* the same, as of the last transaction that was committed */
+    ulid_t judged_pack;         /* the last origin pack of which was asked: */
+    bool has_verdicts;          /* does any decision name a record of it? */
     study_row_t studies[ROWS_KNOWN_MAX];
     series_row_t series[ROWS_KNOWN_MAX];
     source_row_t sources[ROWS_KNOWN_MAX];
@@ -107,6 +108,7 @@ typedef struct {
 void rows_begin(rows_t *rows);          /* forgets what an earlier one knew, but not `locks` */
 status_t rows_take_locks(rows_t *rows); /* first in the transaction: all of `locks` */
 status_t rows_lock_study(rows_t *rows, const char *study_instance_uid);
+status_t rows_commit(rows_t *rows); /* the database's, and remembers what may be remembered */
 status_t rows_flush(rows_t *rows); /* counts, sources, waste: sorted, so nobody waits in a circle */
 status_t rows_waste(rows_t *rows, const ulid_t *pack, int64_t bytes);
 status_t rows_count_source(rows_t *rows, const entry_t *entry);

@@ -69,7 +69,7 @@ static void batch_put(rows_t *rows, entry_t *entries, size_t count)
     for (size_t i = 0; i < count; i++)
         MUST(rows_put(rows, &entries[i], &put));
     MUST(rows_flush(rows));
-    MUST(database_commit(rows->database));
+    MUST(rows_commit(rows));
 }
 
 static void fill(rows_t *rows, uint64_t from, uint64_t to)
