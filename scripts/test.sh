@@ -69,7 +69,8 @@ part_asan() {
         counted make -s MODE=asan -j"$(nproc)" test
 }
 
-part_integration() { counted run_pytest tests/integration; }
+# Two files at a time, each worker with a stack of its own: most of the time is waiting.
+part_integration() { counted run_pytest -n 2 --dist loadfile tests/integration; }
 
 part_crash() { counted run_pytest tests/crash; }
 

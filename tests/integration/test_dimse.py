@@ -395,11 +395,10 @@ def test_limit_per_address_and_in_all(make_dimse):
 
 
 def test_silent_connection_is_ended_and_keeps_nobody_waiting(make_dimse):
-    dimse = make_dimse(request_timeout_s=1)
+    dimse = make_dimse(request_timeout_s=3)
     with socket.create_connection(("127.0.0.1", dimse.port)) as silent:
-        begin = time.monotonic()
-        assert dimse.is_alive() and time.monotonic() - begin < 1
-        silent.settimeout(5)
+        assert dimse.is_alive() and not dimse.events("association.refused", reason="timeout")
+        silent.settimeout(20)
         assert silent.recv(100) == b""
     assert wait_for(lambda: dimse.events("association.refused", reason="timeout"))
 
