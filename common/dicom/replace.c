@@ -51,11 +51,13 @@ status_t dicom_replace_uid(const uint8_t *dataset, size_t length, const char *tr
     uint8_t *bytes = out_replaced->bytes;
     memcpy(bytes, dataset + token.offset, 4);
     if (is_explicit(&token, dataset + token.offset)) {
-        memcpy(bytes + 4, "UI", 2);
+        bytes[4] = 'U';
+        bytes[5] = 'I';
         number_put(bytes + 6, 2, even, token.big_endian);
     } else {
         number_put(bytes + 4, 4, even, token.big_endian);
     }
-    memcpy(bytes + 8, uid, strlen(uid)); /* a UID is padded with NUL: PS3.5 9.1 */
+    for (size_t i = 0; uid[i]; i++)
+        bytes[8 + i] = (uint8_t)uid[i]; /* a UID is padded with NUL: PS3.5 9.1 */
     return STATUS_OK;
 }
