@@ -184,23 +184,13 @@ static void packs_write(const char *folder)
 /* Beside answers(): what is dead, and what was decided. */
 static void decisions(bench_t *bench, buffer_t *out)
 {
-    AUTO_STATEMENT *rows = NULL;
-    assert_int_equal(
-        database_prepare(bench->reader,
-                         "SELECT 'buried ' || origin_pack || ' ' || origin_sequence FROM buried"
-                         " UNION ALL SELECT 'hold ' || study_instance_uid || ' ' || released ||"
-                         " reason FROM holds UNION ALL SELECT 'verdict ' || pack || sequence || ' '"
-                         " || is_rejected FROM verdicts UNION ALL SELECT 'tombstone ' ||"
-                         " origin_pack || origin_sequence || pack FROM tombstones",
-                         &rows),
-        STATUS_OK);
-    for (bool row = true;;) {
-        assert_int_equal(statement_step(rows, &row), STATUS_OK);
-        if (!row)
-            break;
-        buffer_append_text(out, statement_text(rows, 0));
-        buffer_append_byte(out, '\n');
-    }
+    lines_append(bench,
+                 "SELECT 'buried ' || origin_pack || ' ' || origin_sequence FROM buried"
+                 " UNION ALL SELECT 'hold ' || study_instance_uid || ' ' || released ||"
+                 " reason FROM holds UNION ALL SELECT 'verdict ' || pack || sequence || ' '"
+                 " || is_rejected FROM verdicts UNION ALL SELECT 'tombstone ' ||"
+                 " origin_pack || origin_sequence || pack FROM tombstones",
+                 out);
 }
 
 /* ---- the replicas ------------------------------------------------------------------------------ */

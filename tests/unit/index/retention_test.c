@@ -97,23 +97,13 @@ static void says(bench_t *bench, buffer_t *out)
 {
     for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++)
         assert_int_equal(bench_find(bench, (level_t)level, NULL, 0, false, out), STATUS_OK);
-    AUTO_STATEMENT *rows = NULL;
-    assert_int_equal(
-        database_prepare(bench->reader,
-                         "SELECT sop_instance_uid || ' ' || origin_pack || ' ' || origin_sequence"
-                         " FROM instances UNION ALL SELECT 'aside ' || sop_instance_uid || ' '"
-                         " || origin_pack || ' ' || origin_sequence FROM copies WHERE conflict = 1"
-                         " UNION ALL SELECT name || ' ' || value FROM counters WHERE value <> 0"
-                         " ORDER BY 1",
-                         &rows),
-        STATUS_OK);
-    for (bool row = true;;) {
-        assert_int_equal(statement_step(rows, &row), STATUS_OK);
-        if (!row)
-            break;
-        buffer_append_text(out, statement_text(rows, 0));
-        buffer_append_byte(out, '\n');
-    }
+    lines_append(bench,
+                 "SELECT sop_instance_uid || ' ' || origin_pack || ' ' || origin_sequence"
+                 " FROM instances UNION ALL SELECT 'aside ' || sop_instance_uid || ' '"
+                 " || origin_pack || ' ' || origin_sequence FROM copies WHERE conflict = 1"
+                 " UNION ALL SELECT name || ' ' || value FROM counters WHERE value <> 0"
+                 " ORDER BY 1",
+                 out);
     lines_sort(out);
 }
 

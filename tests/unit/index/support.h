@@ -258,20 +258,11 @@ static inline void lines_sort(buffer_t *text)
 
 /* ---- what the index says ----------------------------------------------------------------------- */
 
-/* All rows as queries see them, where the bytes lie, and the counters: to be compared. */
-static inline void answers(bench_t *bench, buffer_t *out)
+/* The only column of each row, a line each. */
+static inline void lines_append(bench_t *bench, const char *sql, buffer_t *out)
 {
-    for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++) {
-        assert_int_equal(bench_find(bench, (level_t)level, NULL, 0, false, out), STATUS_OK);
-    }
     AUTO_STATEMENT *rows = NULL;
-    assert_int_equal(database_prepare(bench->reader,
-                                      "SELECT sop_instance_uid || ' ' || pack || ' ' || received_us"
-                                      " FROM instances UNION ALL SELECT 'copy ' || sop_instance_uid"
-                                      " || ' ' || pack || ' ' || conflict FROM copies UNION ALL"
-                                      " SELECT name || ' ' || value FROM counters ORDER BY 1",
-                                      &rows),
-                     STATUS_OK);
+    assert_int_equal(database_prepare(bench->reader, sql, &rows), STATUS_OK);
     for (bool row = true;;) {
         assert_int_equal(statement_step(rows, &row), STATUS_OK);
         if (!row)
@@ -279,6 +270,20 @@ static inline void answers(bench_t *bench, buffer_t *out)
         buffer_append_text(out, statement_text(rows, 0));
         buffer_append_byte(out, '\n');
     }
+}
+
+/* All rows as queries see them, where the bytes lie, and the counters: to be compared. */
+static inline void answers(bench_t *bench, buffer_t *out)
+{
+    for (int level = LEVEL_STUDY; level <= LEVEL_INSTANCE; level++) {
+        assert_int_equal(bench_find(bench, (level_t)level, NULL, 0, false, out), STATUS_OK);
+    }
+    lines_append(bench,
+                 "SELECT sop_instance_uid || ' ' || pack || ' ' || received_us"
+                 " FROM instances UNION ALL SELECT 'copy ' || sop_instance_uid"
+                 " || ' ' || pack || ' ' || conflict FROM copies UNION ALL"
+                 " SELECT name || ' ' || value FROM counters ORDER BY 1",
+                 out);
 }
 
 static inline int64_t count(bench_t *bench, const char *sql)
