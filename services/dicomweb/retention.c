@@ -73,6 +73,21 @@ static void answer(http_request_t *request, status_t status, buffer_t *body)
         http_respond(request, 204, NULL, NULL, 0);
 }
 
+typedef status_t action_t(dicomweb_t *dicomweb, http_request_t *request, const json_t *body,
+                          buffer_t *out);
+
+/* What a body asks for is done and answered. */
+static void act(dicomweb_t *dicomweb, http_request_t *request, action_t *action)
+{
+    AUTO_BUFFER out = {0};
+    json_t *body = NULL;
+    status_t status = read_body(request, &body);
+    if (status == STATUS_OK)
+        status = action(dicomweb, request, body, &out);
+    json_decref(body);
+    answer(request, status, &out);
+}
+
 static void append_text(buffer_t *out, const char *name, const char *text)
 {
     buffer_printf(out, "\"%s\":", name);
@@ -113,13 +128,7 @@ static status_t undelete(dicomweb_t *dicomweb, http_request_t *request, const js
 
 void dicomweb_api_undelete(void *context, http_request_t *request)
 {
-    AUTO_BUFFER out = {0};
-    json_t *body = NULL;
-    status_t status = read_body(request, &body);
-    if (status == STATUS_OK)
-        status = undelete(context, request, body, &out);
-    json_decref(body);
-    answer(request, status, &out);
+    act(context, request, undelete);
 }
 
 /* ---- hold -------------------------------------------------------------------------------------- */
@@ -314,11 +323,5 @@ static status_t resolve(dicomweb_t *dicomweb, http_request_t *request, const jso
 
 void dicomweb_api_resolve(void *context, http_request_t *request)
 {
-    AUTO_BUFFER out = {0};
-    json_t *body = NULL;
-    status_t status = read_body(request, &body);
-    if (status == STATUS_OK)
-        status = resolve(context, request, body, &out);
-    json_decref(body);
-    answer(request, status, &out);
+    act(context, request, resolve);
 }
