@@ -8,6 +8,9 @@
 #include <string.h>
 
 enum {
+    PACE_MS =
+        8, /* between two rounds of messages: one transaction takes in all that came meanwhile */
+    FULL_RETRY_MS = 100, /* the window of requests is full */
     RETRY_MS = 1000,
     BUSY_RETRY_MS = 200 /* another replica has the pack, for two seconds at most if it has died */
 };
@@ -24,6 +27,7 @@ typedef struct {
 struct announcements {
     announcement_t rows[ANNOUNCEMENTS_MAX];
     size_t count;
+    int64_t next_ms; /* the first after a rest goes at once */
     bool is_failing; /* logged once, until it works again */
 };
 
@@ -93,6 +97,37 @@ static void take_reply(announcements_t *announcements, uint64_t request_id, stat
     }
 }
 
+int announcements_wait_ms(const announcements_t *announcements, int most_ms)
+{
+    int64_t now_ms = clock_monotonic_ms(), due_ms = now_ms + most_ms;
+    for (size_t i = 0; i < announcements->count; i++) {
+        const announcement_t *row = &announcements->rows[i];
+        if (!row->under_way && row->not_before_ms < due_ms)
+            due_ms = row->not_before_ms;
+    }
+    if (due_ms < announcements->next_ms)
+        due_ms = announcements->next_ms;
+    int64_t wait_ms = due_ms - now_ms;
+    return wait_ms < 0 ? 0 : wait_ms > most_ms ? most_ms : (int)wait_ms;
+}
+
+static void send_due(announcements_t *announcements, index_client_t *client, int64_t now_ms)
+{
+    for (size_t i = 0; i < announcements->count; i++) {
+        announcement_t *row = &announcements->rows[i];
+        if (row->under_way || now_ms < row->not_before_ms)
+            continue;
+        if (index_client_tell_pack_appended(client, row->pack.text, row->newest,
+                                            &row->request_id) != STATUS_OK) {
+            announcements->next_ms = now_ms + FULL_RETRY_MS; /* or nobody is there */
+            return;
+        }
+        row->under_way = true;
+        row->told = row->newest;
+        announcements->next_ms = now_ms + PACE_MS;
+    }
+}
+
 void announcements_exchange(announcements_t *announcements, index_client_t *client)
 {
     uint64_t request_id, committed;
@@ -100,14 +135,6 @@ void announcements_exchange(announcements_t *announcements, index_client_t *clie
     while (index_client_take_pack_indexed(client, &request_id, &answer, &committed) == STATUS_OK)
         take_reply(announcements, request_id, answer);
     int64_t now_ms = clock_monotonic_ms();
-    for (size_t i = 0; i < announcements->count; i++) {
-        announcement_t *row = &announcements->rows[i];
-        if (row->under_way || now_ms < row->not_before_ms)
-            continue;
-        if (index_client_tell_pack_appended(client, row->pack.text, row->newest,
-                                            &row->request_id) != STATUS_OK)
-            return; /* the window is full, or nobody is there */
-        row->under_way = true;
-        row->told = row->newest;
-    }
+    if (now_ms >= announcements->next_ms)
+        send_due(announcements, client, now_ms);
 }

@@ -22,6 +22,9 @@ void announcements_destroy(announcements_t **announcements);
 void announcements_put(announcements_t *announcements, const ulid_t *pack, uint64_t durable_offset);
 size_t announcements_count(const announcements_t *announcements);
 
+/* Milliseconds until something is due, if nobody answers before; at most most_ms. */
+int announcements_wait_ms(const announcements_t *announcements, int most_ms);
+
 /* Takes the replies that are there, then sends what is due. */
 void announcements_exchange(announcements_t *announcements, index_client_t *client);
 

@@ -115,11 +115,17 @@ static void serve_event(courier_t *courier, void *source)
         sessions_serve(courier->sessions, source);
 }
 
+static int wait_ms(const courier_t *courier)
+{
+    if (!announcements_count(courier->announcements))
+        return IDLE_MS;
+    return courier->client ? announcements_wait_ms(courier->announcements, RETRY_MS) : RETRY_MS;
+}
+
 static void turn(courier_t *courier)
 {
     struct epoll_event events[EVENTS_MAX];
-    int wait_ms = announcements_count(courier->announcements) ? RETRY_MS : IDLE_MS;
-    int count = epoll_wait(courier->epoll, events, EVENTS_MAX, wait_ms);
+    int count = epoll_wait(courier->epoll, events, EVENTS_MAX, wait_ms(courier));
     for (int i = 0; i < count; i++)
         serve_event(courier, events[i].data.ptr);
     sessions_tick(courier->sessions); /* behind the reading of wake: what comes later rings again */
