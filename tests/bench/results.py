@@ -1,0 +1,60 @@
+"""Figures of one run: medians, and ratios round by round, so that what disturbs a round disturbs both sides."""
+import json
+import statistics
+from pathlib import Path
+
+FLOOR = "floor"
+BARE = " bare"
+
+
+class Results:
+    def __init__(self, path):
+        self.found = json.loads(Path(path).read_text())
+        self.measures = self.found["measures"]
+        self.systems = self.found["systems"]
+        self.ours = self.systems[0]
+        self.peers = [system for system in self.systems if not system.startswith("zpacs")]
+
+    def key(self, measure, figure):
+        return self.measures[measure]["key"] if figure == "rate" else figure
+
+    def lower_is_better(self, measure, figure):
+        return figure == "cpu_ms" or self.measures[measure]["lower_is_better"]
+
+    def values(self, measure, column, figure="rate"):
+        """One for each round, None where something went wrong; [] for a column that has none."""
+        key = self.key(measure, figure)
+        rounds = self.measures[measure]["rounds"].get(column, [])
+        return [None if "error" in result else result.get(key) for result in rounds]
+
+    def median(self, measure, column, figure="rate"):
+        known = [value for value in self.values(measure, column, figure) if value is not None]
+        return statistics.median(known) if known else None
+
+    def columns(self, against):
+        """Who is meant: `peers` is the better of all peers in each round, `orthanc` that of all Orthancs."""
+        if against == "peers":
+            return self.peers
+        if against == "orthanc":
+            return [peer for peer in self.peers if peer.startswith("orthanc")]
+        return [against]
+
+    def ratio(self, measure, against, figure="rate"):
+        """How many times better the first system is: the median of its rounds; None when unknown."""
+        ours = self.values(measure, self.ours, figure)
+        theirs = [self.values(measure, column, figure) for column in self.columns(against)]
+        lower = self.lower_is_better(measure, figure)
+        ratios = []
+        for i, own in enumerate(ours):
+            others = [values[i] for values in theirs if i < len(values) and values[i]]
+            if own and others:
+                ratios.append(min(others) / own if lower else own / max(others))
+        return statistics.median(ratios) if ratios else None
+
+    def failures(self):
+        """(measure, column, how many rounds, what was said)"""
+        for name, measure in self.measures.items():
+            for column, rounds in measure["rounds"].items():
+                said = [result["error"] for result in rounds if "error" in result]
+                if said:
+                    yield name, column, len(said), said[0]
