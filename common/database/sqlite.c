@@ -16,9 +16,14 @@ typedef struct {
     int parameters;
 } sqlite_statement_t;
 
+/* Prepared once: one that had to be prepared could fail for want of memory, and a reader whose
+ * transaction does not end sees the rows of that moment for ever. */
+enum { BEGIN, COMMIT, ROLLBACK, TRANSACTION_STATEMENTS };
+
 typedef struct {
     database_t base;
     sqlite3 *handle;
+    sqlite3_stmt *transaction[TRANSACTION_STATEMENTS];
     int64_t deadline_ms;
 } sqlite_t;
 
@@ -66,6 +71,7 @@ static status_t status_of(sqlite3 *handle, int code, const char *what)
     case SQLITE_READONLY:
     case SQLITE_PROTOCOL:
     case SQLITE_PERM:
+    case SQLITE_NOMEM:
         status = STATUS_UNAVAILABLE;
         break;
     default:
@@ -107,8 +113,36 @@ static status_t settings_apply(database_t *database, bool read_only)
     return sqlite_execute(database, "PRAGMA query_only = ON;");
 }
 
+static status_t transactions_prepare(sqlite_t *sqlite, bool read_only)
+{
+    const char *const texts[TRANSACTION_STATEMENTS] = {[BEGIN] =
+                                                           read_only ? "BEGIN" : "BEGIN IMMEDIATE",
+                                                       [COMMIT] = "COMMIT",
+                                                       [ROLLBACK] = "ROLLBACK"};
+    for (size_t i = 0; i < TRANSACTION_STATEMENTS; i++) {
+        int code = sqlite3_prepare_v3(sqlite->handle, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                      &sqlite->transaction[i], NULL);
+        if (code != SQLITE_OK)
+            return status_of(sqlite->handle, code, "prepare");
+    }
+    return STATUS_OK;
+}
+
+static status_t transaction_run(database_t *database, size_t which)
+{
+    sqlite3_stmt *statement = ((sqlite_t *)database)->transaction[which];
+    int code = sqlite3_step(statement);
+    status_t status = code == SQLITE_DONE
+                          ? STATUS_OK
+                          : status_of(handle_of(database), code, sqlite3_sql(statement));
+    sqlite3_reset(statement);
+    return status;
+}
+
 static void sqlite_close(database_t *database)
 {
+    for (size_t i = 0; i < TRANSACTION_STATEMENTS; i++)
+        sqlite3_finalize(((sqlite_t *)database)->transaction[i]);
     sqlite3_close_v2(handle_of(database));
     free(database);
 }
@@ -128,6 +162,8 @@ static status_t sqlite_open(const char *location, bool read_only, database_t **o
         sqlite3_busy_timeout(sqlite->handle, DATABASE_BUSY_MS);
         sqlite3_progress_handler(sqlite->handle, PROGRESS_STEPS, progress, sqlite);
         status = settings_apply(&sqlite->base, read_only);
+        if (status == STATUS_OK)
+            status = transactions_prepare(sqlite, read_only);
     }
     if (status == STATUS_OK)
         *out_database = &sqlite->base;
@@ -152,19 +188,18 @@ static uint64_t sqlite_session(database_t *database)
  * done. */
 static status_t sqlite_begin(database_t *database)
 {
-    bool read_only = sqlite3_db_readonly(handle_of(database), "main") == 1;
-    return sqlite_execute(database, read_only ? "BEGIN" : "BEGIN IMMEDIATE");
+    return transaction_run(database, BEGIN);
 }
 
 static status_t sqlite_commit(database_t *database)
 {
-    return sqlite_execute(database, "COMMIT");
+    return transaction_run(database, COMMIT);
 }
 
 static void sqlite_rollback(database_t *database)
 {
     if (!sqlite3_get_autocommit(handle_of(database)))
-        (void)sqlite3_exec(handle_of(database), "ROLLBACK", NULL, NULL, NULL);
+        (void)transaction_run(database, ROLLBACK);
 }
 
 static void sqlite_set_deadline(database_t *database, int64_t deadline_ms)

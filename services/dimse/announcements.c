@@ -21,7 +21,7 @@ typedef struct {
     uint64_t told;   /* with the request under way */
     uint64_t request_id;
     bool under_way;
-    int64_t not_before_ms;
+    int64_t due_ms; /* while under way: when it is told again, whatever became of the message */
 } announcement_t;
 
 struct announcements {
@@ -83,13 +83,13 @@ static void take_reply(announcements_t *announcements, uint64_t request_id, stat
         if (!row->under_way || row->request_id != request_id)
             continue;
         row->under_way = false;
+        row->due_ms = 0;
         if (status == STATUS_NOT_FOUND || status == STATUS_INVALID) {
             log_error("pack.not_taken", LOG_TEXT("pack", row->pack.text),
                       LOG_TEXT("status", status_name(status)), LOG_TEXT("detail", fail_detail()));
             *row = announcements->rows[--announcements->count]; /* asking again changes nothing */
         } else if (status != STATUS_OK) {
-            row->not_before_ms =
-                clock_monotonic_ms() + (status == STATUS_BUSY ? BUSY_RETRY_MS : RETRY_MS);
+            row->due_ms = clock_monotonic_ms() + (status == STATUS_BUSY ? BUSY_RETRY_MS : RETRY_MS);
         } else if (row->newest == row->told) {
             *row = announcements->rows[--announcements->count];
         }
@@ -102,8 +102,8 @@ int announcements_wait_ms(const announcements_t *announcements, int most_ms)
     int64_t now_ms = clock_monotonic_ms(), due_ms = now_ms + most_ms;
     for (size_t i = 0; i < announcements->count; i++) {
         const announcement_t *row = &announcements->rows[i];
-        if (!row->under_way && row->not_before_ms < due_ms)
-            due_ms = row->not_before_ms;
+        if (row->due_ms < due_ms)
+            due_ms = row->due_ms;
     }
     if (due_ms < announcements->next_ms)
         due_ms = announcements->next_ms;
@@ -115,7 +115,7 @@ static void send_due(announcements_t *announcements, index_client_t *client, int
 {
     for (size_t i = 0; i < announcements->count; i++) {
         announcement_t *row = &announcements->rows[i];
-        if (row->under_way || now_ms < row->not_before_ms)
+        if (now_ms < row->due_ms)
             continue;
         if (index_client_tell_pack_appended(client, row->pack.text, row->newest,
                                             &row->request_id) != STATUS_OK) {
@@ -123,6 +123,7 @@ static void send_due(announcements_t *announcements, index_client_t *client, int
             return;
         }
         row->under_way = true;
+        row->due_ms = now_ms + RETRY_MS;
         row->told = row->newest;
         announcements->next_ms = now_ms + PACE_MS;
     }
