@@ -23,6 +23,14 @@ bool uid_is_valid(const char *text);
 /* Copies at most 64 bytes up to the padding (NUL or space) at the end; false when longer. */
 bool uid_copy(uid_text_t out_uid, const void *bytes, size_t length);
 
+/* Length of the well-formed UTF-8 sequence that text begins with, or 0.        Unicode 15, Table 3-7 */
+size_t text_utf8_sequence(const void *text, size_t left); /* left > 0 */
+bool text_is_utf8(const char *text, size_t length);
+/* Each byte that belongs to no such sequence becomes '?'. A database refuses any other text. */
+void text_make_utf8(char *text);
+/* At most most of length bytes of UTF-8, without a letter cut in two. */
+size_t text_utf8_cut(const char *text, size_t length, size_t most);
+
 bool text_equal_ignore_case(const char *a, const char *b);  /* ASCII */
 bool text_to_uint64(const char *text, uint64_t *out_value); /* decimal, whole text, no sign */
 

@@ -1,6 +1,7 @@
 #include "dicom/charset.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "dicom/reader.h"
 
 #include <ctype.h>
@@ -162,42 +163,12 @@ static void convert(dicom_charset_t *charset, set_t set, const uint8_t *text, si
     }
 }
 
-/* A well-formed sequence of UTF-8 at text: its bytes, or 0.                 Unicode 15, table 3-7
- */
-static size_t utf8_sequence(const uint8_t *text, size_t left)
-{
-    uint8_t c = text[0];
-    if (c < 0x80)
-        return 1;
-    size_t need = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
-    if (c < 0xC2 || c > 0xF4 || need > left)
-        return 0;
-    uint8_t low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-    if (text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < need; i++)
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-    return need;
-}
-
-static bool is_utf8(const uint8_t *text, size_t length)
-{
-    for (size_t i = 0; i < length;) {
-        size_t sequence = utf8_sequence(text + i, length - i);
-        if (!sequence)
-            return false;
-        i += sequence;
-    }
-    return true;
-}
-
 static void copy_utf8(const uint8_t *text, size_t length, buffer_t *out)
 {
     for (size_t i = 0; i < length;) {
         size_t run = 0, sequence;
-        while (i + run < length && (sequence = utf8_sequence(text + i + run, length - i - run)))
+        while (i + run < length &&
+               (sequence = text_utf8_sequence(text + i + run, length - i - run)))
             run += sequence;
         buffer_append(out, text + i, run);
         i += run;
@@ -242,7 +213,8 @@ static void convert_g1(dicom_charset_t *charset, set_t set, const uint8_t *text,
         convert_katakana(text, length, out);
     else if (set != SET_NONE)
         convert(charset, set, text, length, out);
-    else if (is_utf8(text, length)) /* nothing says what it is: what the field mostly means */
+    else if (text_is_utf8((const char *)text,
+                          length)) /* nothing says what it is: what the field mostly means */
         buffer_append(out, text, length);
     else
         convert(charset, SET_LATIN1, text, length, out);
@@ -340,7 +312,7 @@ void dicom_charset_decode(dicom_charset_t *charset, uint16_t vr, const uint8_t *
     if (dicom_charset_is_plain(charset, text, length)) {
         buffer_append(out_utf8, text, length);
     } else if (!uses_charset(vr) || (!charset->declared && !memchr(text, ESC, length))) {
-        if (is_utf8(text, length))
+        if (text_is_utf8((const char *)text, length))
             buffer_append(out_utf8, text, length);
         else
             convert(charset, SET_LATIN1, text, length, out_utf8);

@@ -1,6 +1,7 @@
 #include "http/query.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "http/route.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@ static status_t decode_part(const char *text, size_t length, char **out_text)
     char *decoded = memory_allocate(length + 1);
     size_t decoded_length = 0;
     status_t status = http_percent_decode(text, length, decoded, &decoded_length);
-    if (status == STATUS_OK && !http_text_is_utf8(decoded, decoded_length))
+    if (status == STATUS_OK && !text_is_utf8(decoded, decoded_length))
         status = fail(STATUS_INVALID, "the query is not UTF-8");
     if (status != STATUS_OK) {
         free(decoded);

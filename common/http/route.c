@@ -1,5 +1,7 @@
 #include "http/route.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -36,43 +38,6 @@ status_t http_percent_decode(const char *text, size_t length, char *out_text, si
     return STATUS_OK;
 }
 
-/* Length of the well-formed sequence at bytes, 0 when there is none.          Unicode, table 3-7 */
-static size_t utf8_sequence(const unsigned char *bytes, size_t length)
-{
-    static const struct {
-        unsigned char first_low, first_high, second_low, second_high, length;
-    } forms[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (bytes[0] < forms[i].first_low || bytes[0] > forms[i].first_high)
-            continue;
-        if (forms[i].length > length)
-            return 0;
-        if (forms[i].length > 1 &&
-            (bytes[1] < forms[i].second_low || bytes[1] > forms[i].second_high))
-            return 0;
-        for (size_t k = 2; k < forms[i].length; k++)
-            if ((bytes[k] & 0xc0) != 0x80)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
-}
-
-bool http_text_is_utf8(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length;) {
-        size_t step = utf8_sequence((const unsigned char *)text + i, length - i);
-        if (step == 0)
-            return false;
-        i += step;
-    }
-    return true;
-}
-
 static status_t check_segment(const char *segment, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -84,7 +49,7 @@ static status_t check_segment(const char *segment, size_t length)
     }
     if (strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0)
         return fail(STATUS_INVALID, "dot segment in the path");
-    if (!http_text_is_utf8(segment, length))
+    if (!text_is_utf8(segment, length))
         return fail(STATUS_INVALID, "the path is not UTF-8");
     return STATUS_OK;
 }

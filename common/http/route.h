@@ -48,6 +48,4 @@ void http_route_find(const http_route_t *routes, const char *method, const http_
  * Fails: INVALID (broken sequence, NUL). */
 status_t http_percent_decode(const char *text, size_t length, char *out_text, size_t *out_length);
 
-bool http_text_is_utf8(const char *text, size_t length);
-
 #endif

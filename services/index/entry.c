@@ -1,6 +1,7 @@
 #include "index/entry.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "dicom/transfer_syntax.h"
 #include "pack/message.h"
 
@@ -63,6 +64,8 @@ static status_t provenance_read(pack_store_t *store, const pack_record_t *record
     snprintf(entry->source, sizeof entry->source, "%s", source_of(provenance));
     snprintf(entry->source_ae_title, sizeof entry->source_ae_title, "%s",
              provenance->calling_ae_title);
+    text_make_utf8(entry->source); /* a title is what a peer calls itself: any bytes */
+    text_make_utf8(entry->source_ae_title);
     pack__provenance__free_unpacked(provenance, &pack_memory);
     if (!complete)
         return fail(STATUS_INVALID, "provenance at %llu has no valid UIDs",

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "index/batch.h"
 #include "index/index.h"
 #include "pack/message.h"
@@ -6,6 +7,13 @@
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
+/* Words of people: whoever gave them may not have known of UTF-8. */
+static void words_clean(char *user, char *reason)
+{
+    text_make_utf8(user);
+    text_make_utf8(reason);
+}
+
 static bool uid_or_empty(const char *uid)
 {
     return !*uid || uid_is_valid(uid);
@@ -13,6 +21,7 @@ static bool uid_or_empty(const char *uid)
 
 static status_t tombstone_check(const Pack__Tombstone *tombstone)
 {
+    words_clean(tombstone->user, tombstone->reason);
     if (!uid_is_valid(tombstone->study_instance_uid) ||
         !uid_or_empty(tombstone->series_instance_uid) || !uid_or_empty(tombstone->sop_instance_uid))
         return fail(STATUS_INVALID, "a TOMBSTONE has no valid UIDs");
@@ -24,6 +33,7 @@ static status_t tombstone_check(const Pack__Tombstone *tombstone)
 
 static status_t resolve_check(const Pack__Resolve *resolve)
 {
+    words_clean(resolve->user, resolve->reason);
     if (!uid_is_valid(resolve->sop_instance_uid) || !ulid_is_valid(resolve->kept_pack))
         return fail(STATUS_INVALID, "a RESOLVE names no record");
     for (size_t i = 0; i < resolve->n_others; i++)
@@ -34,14 +44,16 @@ static status_t resolve_check(const Pack__Resolve *resolve)
 
 static status_t restore_check(const Pack__Restore *restore)
 {
+    words_clean(restore->user, restore->reason);
     return restore->tombstone && ulid_is_valid(restore->tombstone->pack) &&
                    uid_is_valid(restore->study_instance_uid)
                ? STATUS_OK
                : fail(STATUS_INVALID, "a RESTORE names no TOMBSTONE");
 }
 
-static status_t hold_names(const Pack__Hold *hold)
+static status_t hold_check_names(const Pack__Hold *hold)
 {
+    words_clean(hold->user, hold->reason);
     return uid_is_valid(hold->study_instance_uid) ? STATUS_OK
                                                   : fail(STATUS_INVALID, "a HOLD names no study");
 }
@@ -60,7 +72,7 @@ static status_t unpack(item_t *item, const uint8_t *bytes, size_t length)
         return item->restore ? restore_check(item->restore) : STATUS_INVALID;
     case PACK_RECORD_HOLD:
         item->hold = pack__hold__unpack(&pack_memory, length, bytes);
-        return item->hold ? hold_names(item->hold) : STATUS_INVALID;
+        return item->hold ? hold_check_names(item->hold) : STATUS_INVALID;
     default:
         return STATUS_OK; /* of a later version: nothing here depends on it */
     }

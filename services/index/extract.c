@@ -1,5 +1,6 @@
 #include "index/extract.h"
 
+#include "base/text.h"
 #include "dicom/charset.h"
 #include "dicom/file.h"
 #include "dicom/json.h"
@@ -123,8 +124,7 @@ static void decoded_keep(extract_t *out, const attribute_t *attribute, const cha
     time_text_t time;
     AUTO_BUFFER folded = {0};
     value_trim(&text, &length);
-    if (length > EXTRACT_TEXT_MAX)
-        length = EXTRACT_TEXT_MAX;
+    length = text_utf8_cut(text, length, EXTRACT_TEXT_MAX);
     switch (attribute->match) {
     case MATCH_DATE:
         if (value_date(text, first_value(text, length), date))

@@ -7,7 +7,7 @@
 
 enum {
     /* Raised whenever the same dataset would give other rows: the index then rebuilds itself. */
-    EXTRACT_VERSION = 4,
+    EXTRACT_VERSION = 5,
     EXTRACT_MEMBER_MAX = 16 * 1024,   /* bytes of JSON of one attribute; longer ones are not kept */
     EXTRACT_FRAGMENT_MAX = 64 * 1024, /* of one level: an answer has three, and fits a message */
     EXTRACT_TEXT_MAX = 1024           /* bytes of a searched text */

@@ -1,5 +1,6 @@
 /* A query string and a path from anybody. */
 #include "base/memory.h"
+#include "base/text.h"
 #include "http/query.h"
 #include "http/route.h"
 
@@ -32,8 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     http_query_t query = {0};
     if (http_query_parse(text, &query) == STATUS_OK)
         for (size_t i = 0; i < query.count; i++)
-            if (!http_text_is_utf8(query.terms[i].name, strlen(query.terms[i].name)) ||
-                !http_text_is_utf8(query.terms[i].value, strlen(query.terms[i].value)))
+            if (!text_is_utf8(query.terms[i].name, strlen(query.terms[i].name)) ||
+                !text_is_utf8(query.terms[i].value, strlen(query.terms[i].value)))
                 abort();
     http_query_destroy(&query);
     try_path(text);

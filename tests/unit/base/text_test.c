@@ -97,6 +97,33 @@ static void test_buffer_append_json(void **state)
     }
 }
 
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text, *made;
+    } cases[] = {
+        {"nothing", "", ""},
+        {"ASCII", "CT1", "CT1"},
+        {"UTF-8", "M\xC3\xBCller \xF0\x9F\x98\x80", "M\xC3\xBCller \xF0\x9F\x98\x80"},
+        {"ISO 8859-1", "M\xFCller", "M?ller"},
+        {"cut at the end", "\xE5\xB1\xB1\xE5\xB1", "\xE5\xB1\xB1??"},
+        {"surrogate", "\xED\xA0\x80", "???"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32];
+        strcpy(text, cases[i].text);
+        assert_int_equal(text_is_utf8(text, strlen(text)), strcmp(text, cases[i].made) == 0);
+        text_make_utf8(text);
+        assert_string_equal(text, cases[i].made);
+        assert_true(text_is_utf8(text, strlen(text)));
+    }
+    assert_int_equal(text_utf8_cut("abc", 3, 3), 3);
+    assert_int_equal(text_utf8_cut("abc", 3, 2), 2);
+    assert_int_equal(text_utf8_cut("a\xC3\xBC", 3, 2), 1);
+    assert_int_equal(text_utf8_cut("\xF0\x9F\x98\x80", 4, 3), 0);
+}
+
 static void test_clock_format(void **state)
 {
     (void)state;
@@ -119,9 +146,13 @@ static void test_ulids_differ_and_sort(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uid_is_valid),   cmocka_unit_test(test_uid_copy_takes_padding_off),
-        cmocka_unit_test(test_text_to_uint64), cmocka_unit_test(test_buffer_append_json),
-        cmocka_unit_test(test_clock_format),   cmocka_unit_test(test_ulids_differ_and_sort),
+        cmocka_unit_test(test_uid_is_valid),
+        cmocka_unit_test(test_uid_copy_takes_padding_off),
+        cmocka_unit_test(test_text_to_uint64),
+        cmocka_unit_test(test_buffer_append_json),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_clock_format),
+        cmocka_unit_test(test_ulids_differ_and_sort),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

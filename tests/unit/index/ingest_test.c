@@ -506,6 +506,74 @@ static void test_damaged_database_is_rebuilt(void **state)
     assert_string_equal(buffer_text(&before), buffer_text(&after));
 }
 
+/* ---- texts ------------------------------------------------------------------------------------- */
+
+/* A message and a dataset as a record of their own, read by the index. */
+static void record_take_in(bench_t *bench, pack_record_type_t type, const ProtobufCMessage *message,
+                           buffer_t *dataset)
+{
+    pack_writer_t *writer = NULL;
+    pack_record_t record = {.transfer_syntax_uid = DICOM_EXPLICIT_LITTLE};
+    size_t length = protobuf_c_message_get_packed_size(message);
+    AUTO_FREE uint8_t *bytes = memory_allocate(length);
+    protobuf_c_message_pack(message, bytes);
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(pack_writer_begin(writer, type, length), STATUS_OK);
+    assert_int_equal(pack_writer_append(writer, dataset->data, dataset->length), STATUS_OK);
+    assert_int_equal(pack_writer_commit(writer, bytes, length, &record), STATUS_OK);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    uint64_t committed = 0;
+    assert_int_equal(ingest_pack(bench->index, &record.pack, record.next_offset, &committed),
+                     STATUS_OK);
+    assert_int_equal(committed, record.next_offset);
+}
+
+/* A title may hold any byte, and of long texts the beginning is kept: no database must choke on it,
+ * or the pack would be read no further. */
+static void test_titles_and_long_texts_become_utf_8(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER dataset = {0}, id = {0}, rows = {0};
+    Pack__Provenance provenance = PACK__PROVENANCE__INIT;
+    for (int i = 0; i < 600; i++)
+        buffer_append_text(&id, i ? "\xC3\xBC" : "a"); /* two bytes each, behind an odd one */
+    sample_t sample = first;
+    sample.patient_id = sample.accession = sample.name = buffer_text(&id);
+    dataset_make(&dataset, &sample);
+    provenance.received_us = 1000;
+    provenance.calling_ae_title = (char *)"R\xD6NTGEN"; /* ISO 8859-1 */
+    provenance.sop_class_uid = (char *)"1.2.840.10008.5.1.4.1.1.2";
+    provenance.sop_instance_uid = (char *)first.sop;
+    provenance.study_instance_uid = (char *)first.study;
+    provenance.series_instance_uid = (char *)first.series;
+    record_take_in(bench, PACK_RECORD_INSTANCE, &provenance.base, &dataset);
+    lines_append(bench, "SELECT source FROM instances", &rows);
+    lines_append(bench, "SELECT source_ae_title FROM instances", &rows);
+    assert_string_equal(buffer_text(&rows), "R?NTGEN\nR?NTGEN\n");
+    buffer_clear(&rows);
+    lines_append(bench, "SELECT patient_id FROM studies", &rows);
+    assert_int_equal(rows.length, 1023 + 1);
+}
+
+static void test_words_of_events_become_utf_8(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER nothing = {0}, rows = {0};
+    Pack__Hold hold = PACK__HOLD__INIT;
+    Pack__Tombstone tombstone = PACK__TOMBSTONE__INIT;
+    (void)bench_store(bench, &first, 1);
+    hold.changed_us = 5000;
+    hold.study_instance_uid = tombstone.study_instance_uid = (char *)STUDY;
+    hold.user = tombstone.user = (char *)"J\xFCrgen";
+    hold.reason = (char *)"\xE4rztlich";
+    tombstone.deleted_us = tombstone.received_up_to_us = 6000;
+    record_take_in(bench, PACK_RECORD_HOLD, &hold.base, &nothing);
+    record_take_in(bench, PACK_RECORD_TOMBSTONE, &tombstone.base, &nothing);
+    lines_append(bench, "SELECT user_name || ' ' || reason FROM holds", &rows);
+    lines_append(bench, "SELECT source FROM changes WHERE kind = 'study.deleted'", &rows);
+    assert_string_equal(buffer_text(&rows), "J?rgen ?rztlich\nJ?rgen\n");
+}
+
 static void test_feed(void **state)
 {
     bench_t *bench = *state;
@@ -662,6 +730,8 @@ int main(void)
         TEST(test_damaged_record_is_left_out),
         TEST(test_poison),
         TEST(test_damaged_database_is_rebuilt),
+        TEST(test_titles_and_long_texts_become_utf_8),
+        TEST(test_words_of_events_become_utf_8),
         TEST(test_feed),
         TEST(test_locate_pages),
         TEST(test_locate_of_a_known_version),
