@@ -30,7 +30,7 @@ USES.service  := base log config wire http client crypto proto
 USES.index    := service client database pack dicom log
 USES.dimse    := service client pack dicom dcmtk log
 USES.dicomweb := service client pack dicom http log
-USES.cli      := client pack dicom
+USES.cli      := client pack dicom config
 
 # ---- third-party parts: folder -> its libraries (each is included from that folder only) --------
 LIBS.config   := -lyaml

@@ -23,6 +23,7 @@ typedef struct {
 
 struct pack_pool {
     char *data_folder;
+    int64_t open_ms; /* of a new pack, until it is due */
     waiting_t waiting[WAITING_MAX];
     size_t count;
 };
@@ -102,6 +103,7 @@ status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
     TRY(take_over_all(&(take_over_t){data_folder, taken_over, context}));
     pack_pool_t *pool = memory_allocate(sizeof *pool);
     pool->data_folder = memory_copy_text(data_folder);
+    pool->open_ms = PACK_SEAL_OPEN_MS;
     *out_pool = pool;
     return STATUS_OK;
 }
@@ -111,6 +113,11 @@ status_t pack_pool_sweep(pack_pool_t *pool,
                          void *context)
 {
     return take_over_all(&(take_over_t){pool->data_folder, taken_over, context});
+}
+
+void pack_pool_seal_after(pack_pool_t *pool, int64_t open_ms)
+{
+    pool->open_ms = open_ms;
 }
 
 /* ---- leases ------------------------------------------------------------------------------------ */
@@ -134,12 +141,22 @@ static void seal_waiting(pack_pool_t *pool, size_t index)
 
 status_t pack_pool_lease_new(pack_pool_t *pool, pack_writer_t **out_writer)
 {
-    return pack_writer_create(pool->data_folder, out_writer);
+    TRY(pack_writer_create(pool->data_folder, out_writer));
+    pack_writer_set_due(*out_writer, clock_monotonic_ms() + pool->open_ms);
+    return STATUS_OK;
+}
+
+static void seal_due(pack_pool_t *pool)
+{
+    for (size_t i = pool->count; i-- > 0;)
+        if (pack_writer_is_due(pool->waiting[i].writer))
+            seal_waiting(pool, i);
 }
 
 status_t pack_pool_lease_waiting(pack_pool_t *pool, const char *address, pack_writer_t **out_writer,
                                  int64_t *out_since_ms)
 {
+    seal_due(pool);
     for (size_t i = 0; i < pool->count; i++) {
         if (strcmp(pool->waiting[i].address, address) == 0) {
             *out_since_ms = pool->waiting[i].since_ms;
@@ -179,7 +196,7 @@ void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **wr
         pack_writer_seal(pool->data_folder, writer); /* of a dead one: removed if it is empty */
         return;
     }
-    if (pack_writer_is_full(*writer) || quarantined > 0) {
+    if (pack_writer_is_due(*writer) || quarantined > 0) {
         pack_writer_seal(pool->data_folder, writer);
         return;
     }
@@ -190,6 +207,10 @@ void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **wr
 void pack_pool_return_unused(pack_pool_t *pool, const char *address, pack_writer_t **writer,
                              int64_t since_ms)
 {
+    if (pack_writer_is_due(*writer)) {
+        pack_writer_seal(pool->data_folder, writer);
+        return;
+    }
     put_waiting(pool, &(waiting_t){*writer, memory_copy_text(address), since_ms});
     *writer = NULL;
 }
@@ -218,6 +239,7 @@ void pack_pool_tick(pack_pool_t *pool)
     int64_t long_ago = clock_monotonic_ms() - PACK_SEAL_IDLE_MS;
     while (pool->count > 0 && pool->waiting[0].since_ms <= long_ago)
         seal_waiting(pool, 0);
+    seal_due(pool);
 }
 
 void pack_pool_close(pack_pool_t **pool)

@@ -20,6 +20,13 @@ status_t pack_pool_open(const char *data_folder, pack_pool_t **out_pool,
                         void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
                         void *context);
 
+/*
+ * Packs made from now on are sealed so long after they were made, however busy: by the next call
+ * below that meets one, unless it is leased; then when it comes back (pack_writer_is_due()).
+ * PACK_SEAL_OPEN_MS, if this is never called.
+ */
+void pack_pool_seal_after(pack_pool_t *pool, int64_t open_ms);
+
 /* The pack that waits for this address, or a new one. */
 status_t pack_pool_lease(pack_pool_t *pool, const char *address, pack_writer_t **out_writer);
 status_t pack_pool_lease_new(pack_pool_t *pool, pack_writer_t **out_writer);
@@ -30,7 +37,7 @@ status_t pack_pool_lease_waiting(pack_pool_t *pool, const char *address, pack_wr
 
 /*
  * Gives back: what another process has written through the descriptor meanwhile is recovered, a
- * record in progress is cut off. Seals a full pack, and one in which damage was found; closes a
+ * record in progress is cut off. Seals one that is due, or in which damage was found; closes a
  * dead one, which is to be taken over, unless it is empty. *writer becomes NULL.
  */
 void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **writer);
@@ -55,7 +62,7 @@ status_t pack_pool_sweep(pack_pool_t *pool,
                          void (*taken_over)(void *context, const ulid_t *pack, uint64_t durable),
                          void *context);
 
-/* Seals what has been idle for PACK_SEAL_IDLE_MS; call it every minute or so. */
+/* Seals what has been idle for PACK_SEAL_IDLE_MS, and what is due; call it every few seconds. */
 void pack_pool_tick(pack_pool_t *pool);
 
 /* Seals all and closes. */

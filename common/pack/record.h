@@ -18,6 +18,7 @@ enum {
 #define PACK_SEAL_SIZE    (UINT64_C(1) << 30) /* sealed when it has grown beyond this */
 #define PACK_DATASET_MAX  (UINT64_C(1) << 40)
 #define PACK_SEAL_IDLE_MS (10 * 60 * 1000)
+#define PACK_SEAL_OPEN_MS (30 * 60 * 1000) /* since it was made, however busy */
 
 typedef enum {
     PACK_RECORD_INSTANCE = 1,

@@ -1,5 +1,6 @@
 #include "pack/writer.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "pack/file.h"
 #include "pack/writer_state.h"
@@ -71,6 +72,17 @@ uint64_t pack_writer_durable_offset(const pack_writer_t *writer)
 bool pack_writer_is_full(const pack_writer_t *writer)
 {
     return writer->durable >= PACK_SEAL_SIZE;
+}
+
+void pack_writer_set_due(pack_writer_t *writer, int64_t due_ms)
+{
+    writer->due_ms = due_ms;
+}
+
+bool pack_writer_is_due(const pack_writer_t *writer)
+{
+    return pack_writer_is_full(writer) ||
+           (writer->due_ms && clock_monotonic_ms() >= writer->due_ms);
 }
 
 bool pack_writer_is_dead(const pack_writer_t *writer)

@@ -43,8 +43,15 @@ status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
 int pack_writer_fd(const pack_writer_t *writer); /* borrowed, to be passed on */
 ulid_t pack_writer_pack(const pack_writer_t *writer);
 uint64_t pack_writer_durable_offset(const pack_writer_t *writer); /* end of the last commit */
-bool pack_writer_is_full(const pack_writer_t *writer); /* to be sealed after this lease */
-bool pack_writer_is_dead(const pack_writer_t *writer); /* a write or a sync has failed */
+bool pack_writer_is_full(const pack_writer_t *writer);            /* no further record is to come */
+bool pack_writer_is_dead(const pack_writer_t *writer);            /* a write or a sync has failed */
+
+/*
+ * A pack is to be sealed when it is full or has been open for long: what is deleted in it goes no
+ * sooner. Only who made it knows the time (monotonic); an adopted one is due when it is full.
+ */
+void pack_writer_set_due(pack_writer_t *writer, int64_t due_ms);
+bool pack_writer_is_due(const pack_writer_t *writer); /* asks no kernel: fit for each record */
 
 /*
  * Starts a record. provenance_room: bytes to keep free for the provenance that commit brings; more

@@ -31,6 +31,7 @@ struct pack_writer {
     pack_identity_t identity;
     uint64_t durable;       /* end of the last commit; where the next record starts */
     uint64_t last_sequence; /* of the last commit */
+    int64_t due_ms;         /* monotonic: to be sealed from then on; 0: only when it is full */
 
     /* The record in progress: bytes [durable, written) are in the file, the rest in buffer. */
     pack_record_type_t type;

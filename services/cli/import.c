@@ -1,6 +1,7 @@
 /* zpacs import: every regular file below the paths, and the entries of ZIPs. */
 #include "base/memory.h"
 #include "cli.h"
+#include "config/config.h"
 #include "import_file.h"
 #include "import_zip.h"
 
@@ -13,6 +14,16 @@
 #include <unistd.h>
 
 enum { IMPORT_DEPTH_MAX = 64 }; /* folders within folders */
+
+/* What import shares with the services that write packs. */
+typedef struct {
+    int64_t pack_open_seconds;
+} settings_t;
+
+static const config_field_t settings_fields[] = {
+    CONFIG_NUMBER(settings_t, pack_open_seconds, "1800", 1, 86400, "ZPACS_PACK_OPEN_SECONDS",
+                  "a pack is sealed so long after it was made, however busy"),
+    CONFIG_END};
 
 static ssize_t read_descriptor(void *context, void *out_bytes, size_t size)
 {
@@ -71,6 +82,15 @@ static status_t import_tree(import_t *import, char **paths)
     return status;
 }
 
+static status_t packs_open(import_t *import)
+{
+    settings_t settings;
+    TRY(config_load(settings_fields, NULL, &settings));
+    TRY(pack_pool_open(import->cli->data_folder, &import->pool, NULL, NULL));
+    pack_pool_seal_after(import->pool, settings.pack_open_seconds * 1000);
+    return import_next_pack(import);
+}
+
 int cli_import(const cli_t *cli, int argc, char **argv)
 {
     if (argc < 2) {
@@ -82,9 +102,7 @@ int cli_import(const cli_t *cli, int argc, char **argv)
     AUTO_FREE char *why = NULL; /* of a failure, kept over what closing may say */
     status_t status = cli_index_open(cli, &import.index);
     if (status == STATUS_OK)
-        status = pack_pool_open(cli->data_folder, &import.pool, NULL, NULL);
-    if (status == STATUS_OK)
-        status = import_next_pack(&import);
+        status = packs_open(&import);
     if (status == STATUS_OK)
         status = import_tree(&import, argv + 1);
     if (import.writer) {

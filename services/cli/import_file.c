@@ -135,7 +135,7 @@ status_t import_file(import_t *import, const import_source_t *source)
         import_skip(import, source);
         return STATUS_OK;
     }
-    if (pack_writer_is_full(import->writer))
+    if (pack_writer_is_due(import->writer))
         TRY(import_next_pack(import));
     AUTO_FREE uint8_t *chunk = memory_allocate(CHUNK);
     TRY(pack_writer_begin(import->writer, PACK_RECORD_INSTANCE, file.dataset_offset + 1024));

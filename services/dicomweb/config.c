@@ -35,4 +35,6 @@ const config_field_t dicomweb_config_fields[] = {
                   "bytes free below which nothing is taken"),
     CONFIG_NUMBER(T, space_high, "3221225472", 0, INT64_MAX, "ZPACS_SPACE_HIGH",
                   "bytes free from which it is again"),
+    CONFIG_NUMBER(T, pack_open_seconds, "1800", 1, 86400, "ZPACS_PACK_OPEN_SECONDS",
+                  "a pack is sealed so long after it was made, however busy"),
     CONFIG_END};

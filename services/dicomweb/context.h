@@ -29,6 +29,7 @@ typedef struct {
     int64_t query_limit_max; /* answers of any query */
     int64_t metadata_cache_bytes, frame_cache_bytes, inflated_bytes;
     int64_t space_low, space_high; /* bytes free: STOW-RS pauses below, goes on above */
+    int64_t pack_open_seconds;     /* between the making of a pack and its sealing */
 } dicomweb_config_t;
 
 enum { DICOMWEB_INFLATE_WAIT_MS = 10 * 1000 }; /* for others to give back what they have inflated */

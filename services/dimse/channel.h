@@ -22,18 +22,20 @@ typedef enum {
     CHANNEL_ACCEPTED,      /* the association is there: calling, called */
     CHANNEL_REFUSED,       /* it will not be: number is a refusal_t, text says why */
     CHANNEL_WANT_PACK,     /* the first pack, or another one because the last is full */
+    CHANNEL_PACK_RETURNED, /* as it was recalled; the next store wants another one */
     CHANNEL_APPENDED,      /* the pack is durable up to offset; bytes came with this instance */
     CHANNEL_STORE_REFUSED, /* number is the status of the answer, text says why */
     CHANNEL_PACK_FAILED,   /* a write or sync of the pack has failed: text says why */
     CHANNEL_ENDED,         /* the last words: text says why */
     /* courier → child */
-    CHANNEL_START,   /* the first message; with a pack, durable up to offset, if one waited */
-    CHANNEL_PACK,    /* with a new pack's descriptor */
-    CHANNEL_NO_PACK, /* text says why */
-    CHANNEL_FULL,    /* the disk: take nothing until CHANNEL_ROOM */
-    CHANNEL_ROOM,    /* take again */
-    CHANNEL_DRAIN,   /* finish soon */
-    CHANNEL_STOP     /* end at the next message boundary */
+    CHANNEL_START,       /* the first message; with a pack, durable up to offset, if one waited */
+    CHANNEL_PACK,        /* with a new pack's descriptor */
+    CHANNEL_NO_PACK,     /* text says why */
+    CHANNEL_RECALL_PACK, /* it has been open for long: give it back between two messages */
+    CHANNEL_FULL,        /* the disk: take nothing until CHANNEL_ROOM */
+    CHANNEL_ROOM,        /* take again */
+    CHANNEL_DRAIN,       /* finish soon */
+    CHANNEL_STOP         /* end at the next message boundary */
 } channel_kind_t;
 
 typedef struct {

@@ -127,7 +127,7 @@ static status_t start(child_t *child, sandbox_t *sandbox)
     TRY(channel_receive(child->channel, &message, fds, true));
     if (message.kind != CHANNEL_START)
         return fail(STATUS_INTERNAL, "the first message is none to start with");
-    child->lent = sandbox->pack = fds[0];
+    child->lent = child->pinned = sandbox->pack = fds[0];
     sandbox->pack_start = message.offset;
     return STATUS_OK;
 }

@@ -1,5 +1,6 @@
 #include "dimse/child_courier.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -32,6 +33,30 @@ static status_t take_pack(child_t *child, const channel_message_t *message, int 
     return pack_writer_adopt(pack, &child->writer);
 }
 
+/*
+ * Lets the pack go, so that nothing of it is open here when it is removed. The number of the one that
+ * was lent at the start cannot be closed (sandbox.c): it comes to mean the channel.
+ */
+static void drop_pack(child_t *child)
+{
+    pack_writer_close(&child->writer);
+    child->lent = -1;
+    if (child->pinned >= 0)
+        dup3(child->channel, child->pinned, O_CLOEXEC);
+    child->pinned = -1;
+}
+
+/* Between two messages. What has none left has asked for another one already. */
+static void return_pack(child_t *child)
+{
+    if (!child->writer && child->lent < 0)
+        return;
+    drop_pack(child);
+    channel_message_t returned = child->self;
+    returned.kind = CHANNEL_PACK_RETURNED;
+    channel_send(child->channel, &returned, NULL, 0, true);
+}
+
 status_t child_take_message(child_t *child, channel_kind_t *out_kind)
 {
     channel_message_t message;
@@ -45,6 +70,8 @@ status_t child_take_message(child_t *child, channel_kind_t *out_kind)
         child->state = CHILD_DRAINING;
     else if (message.kind == CHANNEL_STOP)
         child->state = CHILD_STOPPING;
+    else if (message.kind == CHANNEL_RECALL_PACK)
+        return_pack(child);
     else if (message.kind == CHANNEL_FULL || message.kind == CHANNEL_ROOM)
         child->disk_is_full = message.kind == CHANNEL_FULL;
     for (int i = 0; i < CHANNEL_FDS_MAX; i++)
@@ -79,7 +106,7 @@ status_t child_need_pack(child_t *child)
         return use_lent_pack(child);
     if (child->writer && !pack_writer_is_full(child->writer))
         return STATUS_OK;
-    pack_writer_close(&child->writer);
+    drop_pack(child);
     channel_message_t want = child->self;
     want.kind = CHANNEL_WANT_PACK;
     TRY(channel_send(child->channel, &want, NULL, 0, true));

@@ -40,6 +40,8 @@ const config_field_t dimse_config_fields[] = {
                   "bytes free below which nothing is taken"),
     CONFIG_NUMBER(dimse_config_t, space_high, "3221225472", 0, INT64_MAX, "ZPACS_SPACE_HIGH",
                   "bytes free from which it is again"),
+    CONFIG_NUMBER(dimse_config_t, pack_open_seconds, "1800", 1, 86400, "ZPACS_PACK_OPEN_SECONDS",
+                  "a pack is sealed so long after it was made, however busy"),
     CONFIG_NUMBER(dimse_config_t, request_timeout_s, "30", 1, 600, "ZPACS_DIMSE_REQUEST_TIMEOUT_S",
                   "ARTIM: the association request must have come"),
     CONFIG_NUMBER(dimse_config_t, idle_timeout_s, "300", 1, 86400, "ZPACS_DIMSE_IDLE_TIMEOUT_S",

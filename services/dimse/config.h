@@ -18,6 +18,7 @@ typedef struct {
     int64_t max_pdu_bytes;
     int64_t max_dataset_bytes;
     int64_t space_low, space_high;
+    int64_t pack_open_seconds;
     int64_t request_timeout_s;
     int64_t idle_timeout_s;
     int64_t stall_timeout_s;

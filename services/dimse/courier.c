@@ -23,6 +23,7 @@ enum {
     EVENTS_MAX = 64,
     IDLE_MS = 1000,
     RETRY_MS = 100,          /* while something is to be told */
+    TEND_MS = 2 * 1000,      /* packs that have been open for long */
     TELL_ALL_MS = 5 * 1000,  /* an index that lost its rows must hear of packs that are at rest */
     STOP_CHILDREN_MS = 1500, /* to end by themselves */
     STOP_KILLED_MS = 1000,
@@ -40,7 +41,7 @@ struct courier {
     pthread_t thread;
     bool is_running;
     atomic_bool drain, stop, zygote_gone;
-    int64_t next_tell_all_ms, next_open_ms;
+    int64_t next_tell_all_ms, next_open_ms, next_tend_ms;
 };
 
 static metric_t untold =
@@ -102,6 +103,17 @@ static void tell_index(courier_t *courier)
     metric_set(&untold, (int64_t)announcements_count(courier->announcements));
 }
 
+/* ---- the packs -------------------------------------------------------------------------------- */
+
+static void tend_packs(courier_t *courier)
+{
+    if (clock_monotonic_ms() < courier->next_tend_ms)
+        return;
+    courier->next_tend_ms = clock_monotonic_ms() + TEND_MS;
+    packs_tick(courier->packs);
+    sessions_recall_packs(courier->sessions);
+}
+
 /* ---- the loop --------------------------------------------------------------------------------- */
 
 static void serve_event(courier_t *courier, void *source)
@@ -131,7 +143,7 @@ static void turn(courier_t *courier)
     sessions_tick(courier->sessions); /* behind the reading of wake: what comes later rings again */
     sessions_set_full(courier->sessions, room_look(courier->space));
     tell_index(courier);
-    packs_tick(courier->packs);
+    tend_packs(courier);
     if (courier->drain)
         sessions_drain(courier->sessions);
 }
@@ -177,7 +189,7 @@ static status_t prepare(courier_t *courier, limits_t *limits, refused_t *refused
     TRY(watch(courier, courier->wake, &courier->wake));
     TRY(watch(courier, courier->zygote, &courier->zygote));
     TRY(room_open(courier->config, &courier->space));
-    TRY(packs_open(courier->config->service.data, courier->announcements, &courier->packs));
+    TRY(packs_open(courier->config, courier->announcements, &courier->packs));
     const session_parts_t parts = {courier->config, limits, refused, courier->packs};
     courier->sessions = sessions_create(&parts, courier->epoll);
     sessions_set_full(courier->sessions, room_look(courier->space));

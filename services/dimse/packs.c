@@ -1,6 +1,5 @@
 #include "dimse/packs.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 #include "log/log.h"
 #include "pack/pool.h"
@@ -9,13 +8,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { POOL_TICK_MS = 30 * 1000 };
-
 struct packs {
     const char *data_folder;
     announcements_t *announcements;
     pack_pool_t *pool;
-    int64_t next_pool_tick_ms;
 };
 
 static metric_t alarms = METRIC_COUNTER("zpacs_pack_alarms_total",
@@ -38,20 +34,23 @@ static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
     announcements_put(packs->announcements, pack, durable);
 }
 
-status_t packs_open(const char *data_folder, announcements_t *announcements, packs_t **out_packs)
+status_t packs_open(const dimse_config_t *config, announcements_t *announcements,
+                    packs_t **out_packs)
 {
+    const char *data_folder = config->service.data;
     metric_register(&alarms);
     metric_register(&failed_packs);
     packs_t *packs = memory_allocate(sizeof *packs);
     packs->data_folder = data_folder;
     packs->announcements = announcements;
-    packs->next_pool_tick_ms = clock_monotonic_ms() + POOL_TICK_MS;
     status_t status = pack_pool_open(data_folder, &packs->pool, note_taken_over, packs);
-    if (status == STATUS_OK)
-        *out_packs = packs;
-    else
+    if (status != STATUS_OK) {
         free(packs);
-    return status;
+        return status;
+    }
+    pack_pool_seal_after(packs->pool, config->pack_open_seconds * 1000);
+    *out_packs = packs;
+    return STATUS_OK;
 }
 
 void packs_close(packs_t **packs)
@@ -69,6 +68,7 @@ static void note_lent(lease_t *lease, int64_t waited_since_ms)
 {
     lease->start = lease->announced = pack_writer_durable_offset(lease->writer);
     lease->waited_since_ms = waited_since_ms;
+    lease->is_recalled = false;
 }
 
 status_t packs_lend_waiting(packs_t *packs, lease_t *lease)
@@ -146,7 +146,7 @@ void packs_note_failed(lease_t *lease, const char *why)
 static void give_to_pool(packs_t *packs, lease_t *lease, child_end_t end)
 {
     uint64_t durable = pack_writer_durable_offset(lease->writer);
-    if (lease->has_failed || (end == CHILD_ALIVE && !pack_writer_is_full(lease->writer)))
+    if (lease->has_failed || (end == CHILD_ALIVE && !pack_writer_is_due(lease->writer)))
         pack_pool_discard(packs->pool, &lease->writer);
     else if (lease->waited_since_ms && durable == lease->start &&
              !pack_writer_is_dead(lease->writer))
@@ -175,10 +175,12 @@ void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end)
     give_to_pool(packs, lease, end);
 }
 
+bool packs_is_overdue(const lease_t *lease)
+{
+    return lease->writer && !lease->is_recalled && pack_writer_is_due(lease->writer);
+}
+
 void packs_tick(packs_t *packs)
 {
-    if (clock_monotonic_ms() < packs->next_pool_tick_ms)
-        return;
     pack_pool_tick(packs->pool);
-    packs->next_pool_tick_ms = clock_monotonic_ms() + POOL_TICK_MS;
 }

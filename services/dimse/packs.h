@@ -2,6 +2,7 @@
 #define ZPACS_DIMSE_PACKS_H
 
 #include "dimse/announcements.h"
+#include "dimse/config.h"
 #include "pack/writer.h"
 
 #include <stdbool.h>
@@ -24,15 +25,17 @@ typedef struct {
     int64_t waited_since_ms;        /* of a pack that had waited; 0: it was new */
     uint64_t announced;             /* durable offset that the index is being told */
     bool has_failed;                /* a write or sync of it: nobody gets that pack again */
+    bool is_recalled;               /* the child has been asked to give it back */
 } lease_t;
 
 /*
  * Takes over what dead processes left in open/; that is announced first.
  *
- * announcements  borrowed until packs_close()
+ * config, announcements  borrowed until packs_close()
  * Fails: UNAVAILABLE (data folder).
  */
-status_t packs_open(const char *data_folder, announcements_t *announcements, packs_t **out_packs);
+status_t packs_open(const dimse_config_t *config, announcements_t *announcements,
+                    packs_t **out_packs);
 void packs_close(packs_t **packs); /* seals all; every lease must have been taken back */
 
 /* A pack that waits for this peer, with records of earlier associations. Fails: NOT_FOUND. */
@@ -40,6 +43,9 @@ status_t packs_lend_waiting(packs_t *packs, lease_t *lease);
 
 /* A new one. Fails: UNAVAILABLE. */
 status_t packs_lend_new(packs_t *packs, lease_t *lease);
+
+/* It has been open for long, and its child has not yet been asked for it. */
+bool packs_is_overdue(const lease_t *lease);
 
 /* ALIVE: it may keep the descriptor, so nobody else may be lent that pack. */
 typedef enum { CHILD_ALIVE, CHILD_GONE } child_end_t;
@@ -66,7 +72,7 @@ void packs_note_failed(lease_t *lease, const char *why);
 void packs_announce_again(packs_t *packs); /* those that wait in the pool */
 void packs_announce_lease_again(packs_t *packs, const lease_t *lease);
 
-/* At every turn of the loop; now and then seals what has waited long enough. */
+/* Every few seconds: seals what has waited or been open for long. */
 void packs_tick(packs_t *packs);
 
 #endif

@@ -133,7 +133,8 @@ static int allow_from(scmp_filter_ctx filter, int call, int fd, unsigned argumen
  * Every other number can only become a pack that was new when it was lent: nothing of another
  * association lies in it but its header. A number with a meaning of its own is never free again:
  * closing it is answered with success and comes true when the process ends. So the courier knows by
- * the end of its channel that no descriptor of a pack is left.
+ * the end of its channel that no descriptor of a pack is left. The pack that was lent at the start
+ * can be let go all the same: its number may come to mean the channel, and nothing else.
  */
 static int add_pack_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
 {
@@ -148,6 +149,10 @@ static int add_pack_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
         result |= allow_from(filter, SCMP_SYS(pwrite64), fd, 3, first);
         result |= allow_from(filter, SCMP_SYS(ftruncate), fd, 1, first);
     }
+    if (sandbox->pack >= 0)
+        result |= seccomp_rule_add(
+            filter, SCMP_ACT_ALLOW, SCMP_SYS(dup3), 2, DESCRIPTOR(sandbox->channel),
+            SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)(uint32_t)sandbox->pack));
     return result;
 }
 

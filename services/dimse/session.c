@@ -37,11 +37,11 @@ void session_register_metrics(void)
 
 /* ---- what the child is told -------------------------------------------------------------------- */
 
-void session_tell(const session_t *session, channel_kind_t kind)
+bool session_tell(const session_t *session, channel_kind_t kind)
 {
     channel_message_t message = session->self;
     message.kind = kind;
-    channel_send(session->channel, &message, NULL, 0, false);
+    return channel_send(session->channel, &message, NULL, 0, false) == STATUS_OK;
 }
 
 static void send_pack(const session_t *session, channel_kind_t kind)
@@ -130,6 +130,9 @@ static void take_message(session_t *session, const session_parts_t *parts,
         break;
     case CHANNEL_WANT_PACK:
         give_pack(session, parts);
+        break;
+    case CHANNEL_PACK_RETURNED:
+        packs_take_back(parts->packs, &session->lease, CHILD_ALIVE);
         break;
     case CHANNEL_APPENDED:
         take_appended(session, parts, message);

@@ -48,7 +48,8 @@ session_t *session_create(const channel_message_t *spawn, int channel);
  */
 void session_start(session_t *session, const session_parts_t *parts);
 
-void session_tell(const session_t *session, channel_kind_t kind);
+/* False: its channel is full, or it is gone. */
+bool session_tell(const session_t *session, channel_kind_t kind);
 
 /*
  * Takes what the child has said; a bounded number of messages, so that one busy child does not keep

@@ -137,6 +137,13 @@ void sessions_stop(sessions_t *sessions)
     tell_all(sessions, CHANNEL_STOP);
 }
 
+void sessions_recall_packs(sessions_t *sessions)
+{
+    for (session_t *session = sessions->first; session; session = session->next)
+        if (packs_is_overdue(&session->lease))
+            session->lease.is_recalled = session_tell(session, CHANNEL_RECALL_PACK);
+}
+
 void sessions_announce_again(const sessions_t *sessions)
 {
     for (const session_t *session = sessions->first; session; session = session->next)

@@ -31,6 +31,9 @@ void sessions_stop(sessions_t *sessions);       /* asks all to end */
 void sessions_end_all(sessions_t *sessions);    /* does not ask */
 bool sessions_any(const sessions_t *sessions);
 
+/* Asks for the packs that have been open for long. */
+void sessions_recall_packs(sessions_t *sessions);
+
 /* The packs they have: see packs_announce_again(). */
 void sessions_announce_again(const sessions_t *sessions);
 

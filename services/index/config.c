@@ -15,6 +15,8 @@ const config_field_t index_config_fields[] = {
                   "threads that answer questions"),
     CONFIG_NUMBER(index_config_t, stable_seconds, "60", 1, 86400, "ZPACS_STABLE_SECONDS",
                   "a study is complete when no instance has come for so long"),
+    CONFIG_NUMBER(index_config_t, pack_open_seconds, "1800", 1, 86400, "ZPACS_PACK_OPEN_SECONDS",
+                  "a pack is sealed so long after it was made, however busy"),
     CONFIG_NUMBER(index_config_t, compact_after_seconds, "3600", 1, 31536000,
                   "ZPACS_COMPACT_AFTER_SECONDS",
                   "what is deleted can be brought back for so long; then its bytes go"),

@@ -47,7 +47,7 @@ typedef struct index {
     bool has_attempts; /* some record crashed us before */
     announced_t announced[ANNOUNCED_MAX];
     size_t announced_count;
-    int64_t next_full_scan_ms, next_pool_tick_ms, next_ring_ms;
+    int64_t next_full_scan_ms, next_sweep_ms, next_ring_ms;
     uint64_t session; /* of the database, at the last scan */
 
     pthread_t compactor; /* if compactor_runs */

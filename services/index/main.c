@@ -10,11 +10,22 @@
  * instances, deletes, publishes the change feed. README.md says where is what. */
 enum { LANE_SILENT_MS = 60 * 1000 };
 
+/* Only what is sealed is compacted. */
+static void check_retention(const index_config_t *settings)
+{
+    if (settings->pack_open_seconds > settings->compact_after_seconds)
+        log_warning("retention.late",
+                    LOG_TEXT("reason", "packs are open for longer than deleted bytes are kept"),
+                    LOG_NUMBER("pack_open_seconds", settings->pack_open_seconds),
+                    LOG_NUMBER("compact_after_seconds", settings->compact_after_seconds));
+}
+
 static status_t index_start(void *config, void **out_state)
 {
     const index_config_t *settings = config;
     index_t *index = NULL;
     TRY(index_open(settings, &index));
+    check_retention(settings);
     AUTO_FREE char *endpoint =
         *settings->index_endpoint
             ? memory_copy_text(settings->index_endpoint)

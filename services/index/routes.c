@@ -12,7 +12,7 @@
 
 enum {
     FULL_SCAN_MS = 60 * 1000, /* packs that were made and sealed between two looks at open/ */
-    POOL_TICK_MS = 60 * 1000
+    SWEEP_MS = 60 * 1000
 };
 
 static metric_t find_seconds = METRIC_HISTOGRAM("zpacs_index_find_seconds", "Time of a query.");
@@ -279,9 +279,9 @@ static status_t idle_work(index_t *index, int64_t now_ms)
     pack_store_tick(index->store);
     if (full)
         index->next_full_scan_ms = now_ms + FULL_SCAN_MS;
-    if (now_ms >= index->next_pool_tick_ms) {
-        index->next_pool_tick_ms = now_ms + POOL_TICK_MS;
-        pack_pool_tick(index->pool);
+    pack_pool_tick(index->pool);
+    if (now_ms >= index->next_sweep_ms) {
+        index->next_sweep_ms = now_ms + SWEEP_MS;
         reserve_tend(index);
         TRY(pack_pool_sweep(index->pool, index_taken_over, index));
     }

@@ -186,6 +186,7 @@ static status_t start(index_t *index)
     TRY(changes_elect(&index->rows));
     TRY(rebuild_prepare(index));
     TRY(pack_pool_open(data, &index->pool, index_taken_over, index));
+    pack_pool_seal_after(index->pool, index->config->pack_open_seconds * 1000);
     reserve_start(index);
     atomic_store(&index->database_ok, true);
     atomic_store(&index->lane_alive_ms, clock_monotonic_ms());

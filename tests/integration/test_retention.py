@@ -1,9 +1,11 @@
 """Deletion to its end, and what must not be deleted: over the real programs, with a short grace."""
 import os
+import threading
 import time
+from pathlib import Path
 
 import pytest
-from dimse_client import dataset
+from dimse_client import IMPLICIT, Association, dataset
 from pydicom.uid import generate_uid
 from stack import Stack, wait_until
 from test_archive import dataset_of
@@ -12,6 +14,7 @@ from test_kill import CT, JSON, part10
 
 SHORT = {"ZPACS_COMPACT_AFTER_SECONDS": "1", "ZPACS_RETIRE_GRACE_SECONDS": "1"}
 LONG = {"ZPACS_COMPACT_AFTER_SECONDS": "3600", "ZPACS_RETIRE_GRACE_SECONDS": "1"}
+RESTLESS = {**SHORT, "ZPACS_PACK_OPEN_SECONDS": "3"}
 
 
 class Image:
@@ -119,6 +122,90 @@ def test_deleted_bytes_are_gone_from_the_packs(short):
     assert answer.json() == {"instances": 0, "gone": 1}
     assert '"event":"compaction.removed"' in short.stack.log("index")
     short.stack.zpacs("verify")
+
+
+class Restless:
+    """Goes on with something, without a pause, until it is left."""
+
+    def __init__(self, *jobs):
+        self.failed, self.is_over = [], threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(job,)) for job in jobs]
+
+    def _run(self, job):
+        try:
+            while not self.is_over.is_set():
+                job()
+        except Exception as error:  # pylint: disable=broad-except
+            self.failed.append(error)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join()
+        assert not self.failed
+
+
+def removed_but_open(stack):
+    """Descriptors of packs that have no name any more: their bytes are on the disk until they are closed."""
+    found = []
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            targets = [os.readlink(link) for link in Path("/proc", process, "fd").iterdir()]
+        except OSError:  # not ours, or gone
+            continue
+        found += [target for target in targets if target.startswith(f"{stack.data}/packs/") and " (deleted)" in target]
+    return found
+
+
+def test_deleted_bytes_go_though_nobody_rests():
+    """An open pack is sealed by its age: of associations that go on or only stay, of requests, of decisions."""
+    with Stack(**RESTLESS) as stack:
+        archive = Archive(stack)
+
+        def associate():
+            return Association(stack.dicom_port, [(CT, [IMPLICIT])])
+
+        def send(association, image):
+            assert association.store(CT, image.instance, image.data).status == 0
+
+        images = [Image() for _ in range(5)]
+        held = Image()
+        before, busy, silent, staying = associate(), associate(), associate(), associate()
+        send(before, images[0])
+        before.release()
+        wait_until(lambda: '"event":"association.ended"' in stack.log("dimse"))
+        lent = associate()  # and with it the pack that has images[0]: it stores nothing
+        send(busy, images[1])
+        send(staying, images[2])
+        archive.store(images[3], held)
+        archive.store(images[4])
+        first = {path.name for path in (stack.data / "packs/open").glob("*.pack")}
+        web = stack.session()
+
+        def decide():
+            url = f"{stack.base}/api/studies/{held.study}/hold"
+            assert web.put(url, json={"reason": "a test"}, timeout=30).status_code == 204
+            assert web.delete(url, timeout=30).status_code == 204
+
+        with Restless(lambda: send(busy, Image()), lambda: archive.store(Image()), decide):
+            for image in images:
+                wait_until(lambda image=image: archive.is_known(image))
+                assert stack.session().delete(f"{stack.web}/studies/{image.study}", timeout=30).status_code == 204
+            events = {path.name for path in (stack.data / "packs/open").glob("*.pack")}
+            wait_until(lambda: sum(archive.packs_with(image) for image in images) == 0, 60)
+            wait_until(lambda: not removed_but_open(stack), 30)
+            wait_until(lambda: not (first | events) & {p.name for p in (stack.data / "packs/open").iterdir()}, 30)
+        late = [Image() for _ in range(4)]
+        for association, image in zip((lent, busy, silent, staying), late):
+            send(association, image)
+            assert association.release()
+        wait_until(lambda: all(archive.is_known(image) for image in late))
+        assert archive.bytes_of(held) == held.data
+        stack.zpacs("verify")
 
 
 def test_reading_goes_on_while_packs_are_compacted(short):

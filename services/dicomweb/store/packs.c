@@ -15,7 +15,7 @@
 enum {
     TELL_TIMEOUT_MS = 500,
     TELL_BUDGET_MS = 300, /* of one tick: the main loop has other duties */
-    TICKS_BETWEEN_SEALS = 60,
+    TICKS_BETWEEN_SEALS = 2,
     TICKS_BETWEEN_TELLING = 5, /* an index that lost its rows must hear of packs at rest */
     UNTOLD_MAX = 1024, /* more: the index finds them at its next start, once they are sealed */
 };
@@ -81,7 +81,9 @@ static void note_taken_over(void *context, const ulid_t *pack, uint64_t durable)
 status_t dicomweb_packs_open(dicomweb_t *dicomweb)
 {
     TRY(store_room_open(dicomweb));
-    return pack_pool_open(dicomweb->data_folder, &dicomweb->packs.pool, note_taken_over, NULL);
+    TRY(pack_pool_open(dicomweb->data_folder, &dicomweb->packs.pool, note_taken_over, NULL));
+    pack_pool_seal_after(dicomweb->packs.pool, dicomweb->config->pack_open_seconds * 1000);
+    return STATUS_OK;
 }
 
 static bool tell(dicomweb_t *dicomweb, const ulid_t *pack, uint64_t durable)

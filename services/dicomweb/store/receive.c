@@ -80,7 +80,7 @@ static status_t ready_pack(store_t *store)
 {
     if (!store_has_room(store->dicomweb))
         return fail(STATUS_UNAVAILABLE, "the disk is nearly full");
-    if (store->writer && pack_writer_is_full(store->writer)) {
+    if (store->writer && pack_writer_is_due(store->writer)) {
         store_confirm(store, true);
         store->confirmed_count = store->count; /* the offsets of the next pack are other records' */
         store_return(store->dicomweb, &store->writer);

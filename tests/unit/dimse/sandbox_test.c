@@ -125,6 +125,21 @@ static long duplicate_2(void)
     return dup2(PACK, STDERR_FILENO);
 }
 
+static long duplicate_over_the_channel(void)
+{
+    return dup3(PACK, CHANNEL, O_CLOEXEC);
+}
+
+static long duplicate_a_pack_over_the_pack(void)
+{
+    return dup3(NEW_PACK, PACK, O_CLOEXEC);
+}
+
+static long duplicate_the_channel_over_a_new_pack(void)
+{
+    return dup3(CHANNEL, NEW_PACK, O_CLOEXEC);
+}
+
 static long duplicate_fcntl(void)
 {
     return fcntl(PACK, F_DUPFD, 10);
@@ -183,6 +198,17 @@ static long grow_beyond(void)
     return ftruncate(PACK, INT64_C(1) << 40);
 }
 
+/* The pack can be let go, though not closed: its number means the channel from then on. */
+static long let_go(void)
+{
+    struct stat meant;
+    return dup3(CHANNEL, PACK, O_CLOEXEC) == PACK && fstat(PACK, &meant) == 0 &&
+                   S_ISSOCK(meant.st_mode) && pwrite(PACK, evil, sizeof evil, START) < 0 &&
+                   close(PACK) == 0 && fcntl(PACK, F_GETFL) >= 0
+               ? 0
+               : -1;
+}
+
 static long write_own(void)
 {
     return pwrite(PACK, "mine", 4, START) == 4 && ftruncate(PACK, START) == 0 &&
@@ -237,6 +263,9 @@ static const struct {
     {"a shared mapping, writable later", map_shared_and_protect, SIGSYS},
     {"dup", duplicate, SIGSYS},
     {"dup2", duplicate_2, SIGSYS},
+    {"dup3 over the channel", duplicate_over_the_channel, SIGSYS},
+    {"dup3 of a pack over the pack", duplicate_a_pack_over_the_pack, SIGSYS},
+    {"dup3 over a new pack", duplicate_the_channel_over_a_new_pack, SIGSYS},
     {"fcntl F_DUPFD", duplicate_fcntl, SIGSYS},
     {"fcntl F_SETFL", set_flags, SIGSYS},
     {"/proc/self/fd", open_proc, SIGSYS},
@@ -248,6 +277,7 @@ static const struct {
     {"close of the channel", keep_channel, 0},
     {"close of all that has a number", keep_numbers, 0},
     {"its own part", write_own, 0},
+    {"giving the pack back", let_go, 0},
     {"its own part of a new pack", write_own_new, 0},
     {"peer and courier", talk, 0},
     {"a private view", map_own, 0},

@@ -172,6 +172,7 @@ static inline void bench_open(bench_t *bench)
     if (bench_postgres)
         assert_true(postgres_fixture_database(bench_postgres, "bench", bench->uri, URI_SIZE));
     bench->config.stable_seconds = 60;
+    bench->config.pack_open_seconds = 1800;
     bench_start(bench);
 }
 

@@ -214,14 +214,92 @@ static void a_failed_pack_is_not_leased_again(void **state)
     pack_pool_close(&pool);
 }
 
+static bool is_sealed(const ulid_t *pack)
+{
+    AUTO_FREE char *path = pack_path_sealed(data_folder, pack);
+    return access(path, F_OK) == 0;
+}
+
+static ulid_t lease_and_write(pack_pool_t *pool, pack_writer_t **out_writer)
+{
+    if (!*out_writer)
+        assert_ok(pack_pool_lease_new(pool, out_writer));
+    put_record(*out_writer, 100, 1, 100);
+    return pack_writer_pack(*out_writer);
+}
+
+/* However busy its sender: what is deleted in it must go within a known time. */
+static void a_pack_is_sealed_when_it_has_been_open_for_long(void **state)
+{
+    (void)state;
+    pack_pool_t *pool;
+    pack_writer_t *young = NULL, *leased = NULL, *again = NULL, *returned = NULL, *looked_at = NULL;
+    int64_t since_ms;
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    ulid_t young_pack = lease_and_write(pool, &young);
+    assert_false(pack_writer_is_due(young));
+    pack_pool_return(pool, "young", &young);
+    pack_pool_seal_after(pool, 50);
+    ulid_t returned_pack = lease_and_write(pool, &returned);
+    ulid_t looked_at_pack = lease_and_write(pool, &looked_at);
+    ulid_t leased_pack = lease_and_write(pool, &leased);
+    ulid_t again_pack = lease_and_write(pool, &again);
+    pack_pool_return(pool, "a", &again);
+    usleep(60 * 1000); /* now all but the young one are due */
+
+    /* One that waits is not leased again. */
+    assert_status(pack_pool_lease_waiting(pool, "a", &again, &since_ms), STATUS_NOT_FOUND);
+    assert_true(is_sealed(&again_pack));
+    /* One that is leased takes records until it comes back. */
+    assert_true(pack_writer_is_due(leased) && !pack_writer_is_full(leased));
+    lease_and_write(pool, &leased);
+    pack_pool_tick(pool);
+    assert_false(is_sealed(&leased_pack));
+    pack_pool_return(pool, "a", &leased);
+    assert_null(leased);
+    assert_true(is_sealed(&leased_pack));
+    pack_pool_return_unused(pool, "a", &looked_at, 1);
+    assert_null(looked_at);
+    assert_true(is_sealed(&looked_at_pack));
+    pack_pool_return(pool, "a", &returned);
+    assert_true(is_sealed(&returned_pack));
+    assert_false(is_sealed(&young_pack));
+    pack_pool_close(&pool);
+}
+
+/* Nobody asks for a pack, and its sender has only just written to it. */
+static void a_tick_seals_what_is_due(void **state)
+{
+    (void)state;
+    pack_pool_t *pool;
+    pack_writer_t *writers[3] = {NULL};
+    ulid_t packs[3];
+    assert_ok(pack_pool_open(data_folder, &pool, NULL, NULL));
+    for (int i = 0; i < 3; i++) {
+        pack_pool_seal_after(pool, i == 1 ? PACK_SEAL_OPEN_MS : 50);
+        packs[i] = lease_and_write(pool, &writers[i]);
+        pack_pool_return(pool, "a", &writers[i]);
+    }
+    usleep(60 * 1000);
+    pack_pool_tick(pool);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(is_sealed(&packs[i]), i != 1);
+    pack_pool_close(&pool);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_data_folder, remove_data_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_series_stays_together),         TEST(a_lease_comes_back_with_what_a_child_wrote),
-        TEST(takes_over_what_the_dead_left),   TEST(a_failed_pack_is_not_leased_again),
-        TEST(an_unused_lease_changes_nothing), TEST(many_addresses_do_not_keep_many_packs_open),
+        TEST(a_series_stays_together),
+        TEST(a_lease_comes_back_with_what_a_child_wrote),
+        TEST(takes_over_what_the_dead_left),
+        TEST(a_failed_pack_is_not_leased_again),
+        TEST(an_unused_lease_changes_nothing),
+        TEST(many_addresses_do_not_keep_many_packs_open),
+        TEST(a_pack_is_sealed_when_it_has_been_open_for_long),
+        TEST(a_tick_seals_what_is_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
