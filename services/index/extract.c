@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INFLATE_RATIO = 1100 /* deflate cannot do better than 1032:1; the size is the limit */ };
-
 #define TAG_CHARACTER_SET DICOM_TAG(0x0008, 0x0005)
 #define TAG_PIXELS        DICOM_TAG(0x7FE0, 0x0000)
 
@@ -269,7 +267,7 @@ status_t extract_dataset(const uint8_t *dataset, size_t length, const char *tran
     if (!dicom_transfer_syntax_find(transfer_syntax_uid)->deflated)
         return plain_extract(dataset, length, transfer_syntax_uid, out);
     AUTO_BUFFER inflated = {0};
-    TRY(dicom_inflate(dataset, length, DICOM_INFLATE_MAX, INFLATE_RATIO, &inflated));
+    TRY(dicom_inflate(dataset, length, DICOM_INFLATE_MAX, EXTRACT_INFLATE_RATIO, &inflated));
     return plain_extract((const uint8_t *)buffer_text(&inflated), inflated.length,
                          DICOM_EXPLICIT_LITTLE, out);
 }

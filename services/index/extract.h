@@ -34,6 +34,9 @@ typedef struct {
     buffer_t texts;
 } extract_t;
 
+/* Deflate cannot do better than 1032:1. What is in a pack was acknowledged: its size is the limit. */
+enum { EXTRACT_INFLATE_RATIO = 1100 };
+
 /*
  * Extracts the query attributes: one function for the fast path, replay and rebuild.
  *

@@ -5,6 +5,7 @@
 #include "dicom/instance.h"
 #include "dicom/reader.h"
 #include "dicom/replace.h"
+#include "dicom/transfer_syntax.h"
 #include "pack.pb-c.h"
 #include "pack/message.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A record under another SOP Instance UID; the same bytes but for that one element. How and in which
+/* A record under another SOP Instance UID; the same dataset but for that one element. How and in which
  * order stands in proto/pack.proto, "How KEEP_BOTH is done". */
 
 /* "2.25." and 128 bits in decimal.                                        RFC 9562 5.8, PS3.5 B.2 */
@@ -63,11 +64,42 @@ static status_t provenance_make(index_t *index, const pack_record_t *old, const 
     return STATUS_OK;
 }
 
-/* PixelData has moved with what stands before it. */
-static void offsets_move(const pack_record_t *old, const dicom_replaced_t *replaced,
-                         pack_record_t *record)
+/* What the new record is made from: the dataset as it can be read element by element. */
+typedef struct {
+    const pack_record_t *old;
+    const uint8_t *bytes;
+    size_t length;
+    const char *transfer_syntax_uid;
+    const char *uid;
+    uint8_t *provenance;
+    size_t provenance_length;
+} remake_t;
+
+/* A deflated dataset is stored inflated. Deflated anew its bytes would depend on the zlib of the day,
+ * and a repeat after a crash must give the same ones.                                  PS3.5 A.5 */
+static status_t dataset_open(const pack_record_t *old, const pack_view_t *view, buffer_t *inflated,
+                             remake_t *remake)
 {
-    memcpy(record->transfer_syntax_uid, old->transfer_syntax_uid, sizeof(uid_text_t));
+    remake->bytes = view->bytes;
+    remake->length = view->length;
+    remake->transfer_syntax_uid = old->transfer_syntax_uid;
+    if (!dicom_transfer_syntax_find(old->transfer_syntax_uid)->deflated)
+        return STATUS_OK;
+    TRY(dicom_inflate(view->bytes, view->length, DICOM_INFLATE_MAX, EXTRACT_INFLATE_RATIO,
+                      inflated));
+    remake->bytes = (const uint8_t *)buffer_text(inflated);
+    remake->length = inflated->length;
+    remake->transfer_syntax_uid = DICOM_EXPLICIT_LITTLE;
+    return STATUS_OK;
+}
+
+/* PixelData has moved with what stands before it; of a deflated dataset these count inflated bytes. */
+static void header_fill(const remake_t *remake, const dicom_replaced_t *replaced,
+                        pack_record_t *record)
+{
+    const pack_record_t *old = remake->old;
+    *record = (pack_record_t){0};
+    snprintf(record->transfer_syntax_uid, sizeof(uid_text_t), "%s", remake->transfer_syntax_uid);
     if (!old->pixel_data_offset)
         return;
     record->pixel_data_offset = old->pixel_data_offset - replaced->old_length + replaced->length;
@@ -75,31 +107,27 @@ static void offsets_move(const pack_record_t *old, const dicom_replaced_t *repla
     record->pixel_value_length = old->pixel_value_length;
 }
 
-static status_t record_write(pack_writer_t *writer, const pack_record_t *old,
-                             const pack_view_t *view, const char *uid, const uint8_t *provenance,
-                             size_t length, pack_record_t *out_record)
+static status_t record_write(pack_writer_t *writer, const remake_t *remake,
+                             pack_record_t *out_record)
 {
     dicom_replaced_t replaced;
-    TRY(dicom_replace_uid(view->bytes, view->length, old->transfer_syntax_uid,
-                          DICOM_TAG(0x0008, 0x0018), uid, &replaced));
+    TRY(dicom_replace_uid(remake->bytes, remake->length, remake->transfer_syntax_uid,
+                          DICOM_TAG(0x0008, 0x0018), remake->uid, &replaced));
     size_t rest = replaced.offset + replaced.old_length;
-    *out_record = (pack_record_t){0};
-    offsets_move(old, &replaced, out_record);
-    TRY(pack_writer_begin(writer, PACK_RECORD_INSTANCE, length));
-    TRY(pack_writer_append(writer, view->bytes, replaced.offset));
+    header_fill(remake, &replaced, out_record);
+    TRY(pack_writer_begin(writer, PACK_RECORD_INSTANCE, remake->provenance_length));
+    TRY(pack_writer_append(writer, remake->bytes, replaced.offset));
     TRY(pack_writer_append(writer, replaced.bytes, replaced.length));
-    TRY(pack_writer_append(writer, view->bytes + rest, view->length - rest));
-    return pack_writer_commit(writer, provenance, length, out_record);
+    TRY(pack_writer_append(writer, remake->bytes + rest, remake->length - rest));
+    return pack_writer_commit(writer, remake->provenance, remake->provenance_length, out_record);
 }
 
-static status_t write_to_own_pack(index_t *index, const pack_record_t *old, const pack_view_t *view,
-                                  const char *uid, const uint8_t *provenance, size_t length,
-                                  pack_record_t *out_made)
+static status_t write_to_own_pack(index_t *index, const remake_t *remake, pack_record_t *out_made)
 {
     pack_writer_t *writer = NULL;
     TRY(pack_pool_lease(index->pool, "index", &writer));
     ulid_t pack = pack_writer_pack(writer);
-    status_t status = record_write(writer, old, view, uid, provenance, length, out_made);
+    status_t status = record_write(writer, remake, out_made);
     AUTO_FREE char *detail = memory_copy_text(fail_detail());
     if (status == STATUS_OK)
         recover_announce(index, &pack, pack_writer_durable_offset(writer));
@@ -109,19 +137,27 @@ static status_t write_to_own_pack(index_t *index, const pack_record_t *old, cons
     return status == STATUS_OK ? STATUS_OK : fail(status, "%s", detail);
 }
 
+static status_t remake_from_view(index_t *index, const pack_view_t *view, remake_t *remake,
+                                 pack_record_t *out_made)
+{
+    AUTO_BUFFER inflated = {0};
+    TRY(dataset_open(remake->old, view, &inflated, remake));
+    return write_to_own_pack(index, remake, out_made);
+}
+
 status_t remake_run(index_t *index, const pack_record_t *old, uid_text_t out_sop_instance_uid,
                     pack_record_t *out_made)
 {
     pack_view_t view = {0};
     AUTO_FREE uint8_t *provenance = NULL;
-    size_t length = 0;
+    remake_t remake = {.old = old, .uid = out_sop_instance_uid};
     uid_make(old, out_sop_instance_uid);
     TRY(pack_store_verify(index->store, old));
-    TRY(provenance_make(index, old, out_sop_instance_uid, &provenance, &length));
+    TRY(provenance_make(index, old, out_sop_instance_uid, &provenance, &remake.provenance_length));
+    remake.provenance = provenance;
     TRY(pack_store_view(index->store, &old->pack, old->dataset_offset, (size_t)old->dataset_length,
                         &view));
-    status_t status =
-        write_to_own_pack(index, old, &view, out_sop_instance_uid, provenance, length, out_made);
+    status_t status = remake_from_view(index, &view, &remake, out_made);
     pack_view_release(&view);
     return status;
 }

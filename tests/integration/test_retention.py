@@ -1,7 +1,9 @@
 """Deletion to its end, and what must not be deleted: over the real programs, with a short grace."""
 import os
+import struct
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from test_archive import dataset_of
 from test_disk_full import fill, stack_on_a_small_disk
 from test_kill import CT, JSON, part10
 
+DEFLATED = "1.2.840.10008.1.2.1.99"
 SHORT = {"ZPACS_COMPACT_AFTER_SECONDS": "1", "ZPACS_RETIRE_GRACE_SECONDS": "1"}
 LONG = {"ZPACS_COMPACT_AFTER_SECONDS": "3600", "ZPACS_RETIRE_GRACE_SECONDS": "1"}
 RESTLESS = {**SHORT, "ZPACS_PACK_OPEN_SECONDS": "3"}
@@ -323,6 +326,56 @@ def test_conflict(short, outcome):
         assert short.bytes_of(second, made) == expected
     short.check_rebuild()
     short.stack.zpacs("verify")
+
+
+def explicit(instance, study, series, pixels):
+    """A small grey image in explicit VR little endian."""
+    rows = int(len(pixels) ** 0.5)
+    assert rows * rows == len(pixels)
+
+    def element(tag, vr, value, pad=b"\0"):
+        value += pad * (len(value) % 2)
+        long_form = struct.pack("<2sHI", vr, 0, len(value)) if vr == b"OB" else struct.pack("<2sH", vr, len(value))
+        return struct.pack("<HH", tag >> 16, tag & 0xFFFF) + long_form + value
+
+    def number(tag, value):
+        return element(tag, b"US", struct.pack("<H", value))
+
+    return b"".join((
+        element(0x00080016, b"UI", CT.encode()), element(0x00080018, b"UI", instance.encode()),
+        element(0x00100020, b"LO", b"DEFLATED", b" "), element(0x0020000D, b"UI", study.encode()),
+        element(0x0020000E, b"UI", series.encode()), number(0x00280002, 1),
+        element(0x00280004, b"CS", b"MONOCHROME2", b" "), number(0x00280010, rows), number(0x00280011, rows),
+        number(0x00280100, 8), number(0x00280101, 8), number(0x00280102, 7), number(0x00280103, 0),
+        element(0x7FE00010, b"OB", pixels)))
+
+
+def test_both_of_a_deflated_dataset(long):
+    """It lives on inflated: the same elements but one, and its pixels where the index says."""
+    first, second = Image(), Image()
+    second.study, second.series, second.instance = first.study, first.series, first.instance
+    second.pixels = second.pixels[:10_000]
+    plain = explicit(second.instance, second.study, second.series, second.pixels)
+    squeeze = zlib.compressobj(wbits=-15)
+    second.data = squeeze.compress(plain) + squeeze.flush()
+    long.store(first)
+    with Association(long.stack.dicom_port, [(CT, [DEFLATED])]) as association:
+        assert association.store(CT, second.instance, second.data).status == 0
+        association.release()
+    wait_until(lambda: open_conflicts(long, first))
+    answer = long.api("POST", f"/conflicts/{first.instance}", outcome="both")
+    assert answer.status_code == 200, answer.text
+    made = answer.json()["made"]
+    expected = explicit(made, second.study, second.series, second.pixels)
+    for _ in range(2):
+        assert long.bytes_of(second, made) == expected
+        url = f"{long.stack.web}/studies/{second.study}/series/{second.series}/instances/{made}"
+        frame = long.web.get(f"{url}/frames/1", timeout=20, headers={
+            "Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=1.2.840.10008.1.2.1'})
+        assert frame.status_code == 200 and second.pixels in frame.content
+        assert long.bytes_of(first) == first.data
+        long.check_rebuild()
+    long.stack.zpacs("verify")
 
 
 def test_conflict_by_command(long):

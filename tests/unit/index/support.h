@@ -31,6 +31,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 /* ---- datasets ---------------------------------------------------------------------------------- */
 
@@ -89,12 +90,34 @@ static inline void dataset_make(buffer_t *out, const sample_t *sample)
     element_put(out, 0x00280010, "US", "\x00\x02", 2);
 }
 
+/* PS3.5 A.5: a deflate stream without a head. */
+static inline void dataset_deflate(buffer_t *dataset)
+{
+    z_stream stream = {0};
+    assert_int_equal(deflateInit2(&stream, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    AUTO_BUFFER plain = *dataset;
+    size_t bound = deflateBound(&stream, plain.length);
+    AUTO_FREE uint8_t *packed = memory_allocate(bound);
+    stream.next_in = (uint8_t *)plain.data;
+    stream.avail_in = (uInt)plain.length;
+    stream.next_out = packed;
+    stream.avail_out = (uInt)bound;
+    assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    *dataset = (buffer_t){0};
+    buffer_append(dataset, packed, stream.total_out);
+    deflateEnd(&stream);
+}
+
 /* ---- packs ------------------------------------------------------------------------------------- */
 
-static inline pack_record_t sample_write(pack_writer_t *writer, const sample_t *sample)
+/* Explicit VR little endian, or that deflated. */
+static inline pack_record_t sample_write_in(pack_writer_t *writer, const sample_t *sample,
+                                            const char *transfer_syntax_uid)
 {
     AUTO_BUFFER dataset = {0};
     dataset_make(&dataset, sample);
+    if (strcmp(transfer_syntax_uid, DICOM_DEFLATED_LITTLE) == 0)
+        dataset_deflate(&dataset);
     Pack__Provenance provenance = PACK__PROVENANCE__INIT;
     provenance.received_us = (uint64_t)sample->received_us;
     provenance.source = (char *)"dimse";
@@ -108,11 +131,16 @@ static inline pack_record_t sample_write(pack_writer_t *writer, const sample_t *
     pack__provenance__pack(&provenance, bytes);
     pack_record_t record = {0};
     snprintf(record.transfer_syntax_uid, sizeof record.transfer_syntax_uid, "%s",
-             DICOM_EXPLICIT_LITTLE);
+             transfer_syntax_uid);
     assert_int_equal(pack_writer_begin(writer, PACK_RECORD_INSTANCE, length), STATUS_OK);
     assert_int_equal(pack_writer_append(writer, dataset.data, dataset.length), STATUS_OK);
     assert_int_equal(pack_writer_commit(writer, bytes, length, &record), STATUS_OK);
     return record;
+}
+
+static inline pack_record_t sample_write(pack_writer_t *writer, const sample_t *sample)
+{
+    return sample_write_in(writer, sample, DICOM_EXPLICIT_LITTLE);
 }
 
 /* ---- an index on a folder of its own ----------------------------------------------------------- */
