@@ -85,9 +85,9 @@ status_t channel_receive(int channel, channel_message_t *out_message, int out_fd
     for (int i = 0; i < CHANNEL_FDS_MAX; i++)
         out_fds[i] = -1;
     ssize_t got;
-    do
+    do /* ECONNRESET, once: the other side ended without having read all; what it said is still there */
         got = recvmsg(channel, &header, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
-    while (got < 0 && errno == EINTR);
+    while (got < 0 && (errno == EINTR || errno == ECONNRESET));
     if (got < 0 && errno == EAGAIN)
         return STATUS_BUSY;
     if (got == 0 && !is_hung_up(channel))

@@ -35,8 +35,24 @@ static void an_empty_message_is_not_the_end(void **state)
     close(ends[0]);
 }
 
+static void last_words_are_heard(void **state)
+{
+    (void)state;
+    int ends[2];
+    channel_message_t message = {.kind = CHANNEL_ENDED};
+    assert_int_equal(channel_make(ends), STATUS_OK);
+    assert_int_equal(channel_send(ends[1], &message, NULL, 0, false), STATUS_OK);
+    message.kind = CHANNEL_DRAIN; /* which it has not read when it ends */
+    assert_int_equal(channel_send(ends[0], &message, NULL, 0, false), STATUS_OK);
+    close(ends[1]);
+    assert_int_equal(take(ends[0]), STATUS_OK);
+    assert_int_equal(take(ends[0]), STATUS_NOT_FOUND);
+    close(ends[0]);
+}
+
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {cmocka_unit_test(an_empty_message_is_not_the_end)};
+    static const struct CMUnitTest tests[] = {cmocka_unit_test(an_empty_message_is_not_the_end),
+                                              cmocka_unit_test(last_words_are_heard)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
