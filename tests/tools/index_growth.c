@@ -106,7 +106,8 @@ typedef struct {
     level_t level;
     page_kind_t page;
     uint32_t tags[2];
-    const char *values[2]; /* "@...": of a study chosen by chance, see value_make() */
+    const char *values[2]; /* "@...": of a study chosen by chance, see value_make(), so that
+                            * about as many rows answer at each size */
 } question_t;
 
 static const question_t questions[] = {
@@ -122,7 +123,7 @@ static const question_t questions[] = {
     {"PatientName, within", LEVEL_STUDY, PAGE_FIRST, {0x00100010}, {"@within"}},
     {"PatientBirthDate", LEVEL_STUDY, PAGE_FIRST, {0x00100030}, {"@born"}},
     {"AccessionNumber", LEVEL_STUDY, PAGE_FIRST, {0x00080050}, {"@accession"}},
-    {"a day's CT", LEVEL_STUDY, PAGE_FIRST, {0x00080020, 0x00080061}, {"@date", "CT"}},
+    {"CT of some days", LEVEL_STUDY, PAGE_FIRST, {0x00080020, 0x00080061}, {"@days", "CT"}},
     {"newest 50 with CT", LEVEL_STUDY, PAGE_FIRST, {0x00080061}, {"CT"}},
     {"CT, page after page", LEVEL_STUDY, PAGE_NEXT, {0x00080061}, {"CT"}},
     {"five years, page after page", LEVEL_STUDY, PAGE_NEXT, {0x00080020}, {"20190101-20231231"}},
@@ -138,6 +139,7 @@ enum {
     QUESTIONS = sizeof questions / sizeof *questions,
     PAGE_ROWS = 50,
     LISTED = 10,
+    STUDIES_A_DAY = 100000, /* as many studies as are asked for by one day */
     VALUE_SIZE = 512
 };
 
@@ -151,12 +153,32 @@ static void list_make(uint64_t studies, char *out, size_t size)
     }
 }
 
+/* The family name, which ends in three digits: with fewer of them in a smaller archive. */
+static void name_make(const study_t *study, uint64_t studies, char *out, size_t size)
+{
+    snprintf(out, size, "%s", study->name);
+    size_t length = strcspn(out, "0123456789");
+    for (uint64_t more = studies / 100; more > 1 && out[length] && out[length] != '^'; more /= 10)
+        length++;
+    out[length] = 0;
+}
+
+/* From the study's day on: one day of 100,000 studies, ten of 10,000; up to the end of the year. */
+static void days_make(const study_t *study, uint64_t studies, char *out, size_t size)
+{
+    uint64_t days = STUDIES_A_DAY / (studies < STUDIES_A_DAY ? studies : STUDIES_A_DAY);
+    int year = atoi(study->date) / 10000, month = atoi(study->date) / 100 % 100;
+    int day = atoi(study->date) % 100 + (int)days - 1;
+    month += (day - 1) / 28;
+    day = (day - 1) % 28 + 1;
+    snprintf(out, size, "%s-%04d%02d%02d", study->date, year, month > 12 ? 12 : month, day);
+}
+
 static void value_make(const char *form, const study_t *study, uint64_t studies, char *out,
                        size_t size)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s", study->name);
-    name[strcspn(name, "^")] = 0;
+    name_make(study, studies, name, sizeof name);
     if (strcmp(form, "@id") == 0)
         snprintf(out, size, "%s", study->patient_id);
     else if (strcmp(form, "@begin") == 0)
@@ -169,8 +191,8 @@ static void value_make(const char *form, const study_t *study, uint64_t studies,
         list_make(studies, out, size);
     else if (strcmp(form, "@accession") == 0)
         snprintf(out, size, "%s", study->accession);
-    else if (strcmp(form, "@date") == 0)
-        snprintf(out, size, "%s-%s", study->date, study->date);
+    else if (strcmp(form, "@days") == 0)
+        days_make(study, studies, out, size);
     else if (strcmp(form, "@study") == 0)
         snprintf(out, size, "%s", study->uid);
     else if (strcmp(form, "@series") == 0)
