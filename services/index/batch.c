@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    POISON_ATTEMPTS = 2 /* crashes over one record before it is taken by its provenance alone */
-};
-
 static metric_t damaged_total =
     METRIC_COUNTER("zpacs_index_damaged_total", "Damaged ranges met while reading packs.");
 
@@ -39,8 +35,8 @@ static status_t instance_read(index_t *index, item_t *item)
 {
     TRY(attempts_read(index, &item->record, &item->attempts));
     progress_enter(&index->progress, &item->record.pack, item->record.offset);
-    status_t status =
-        entry_read(index->store, &item->record, item->attempts >= POISON_ATTEMPTS, &item->entry);
+    status_t status = entry_read(index->store, &item->record,
+                                 item->attempts >= BATCH_POISON_ATTEMPTS, &item->entry);
     progress_leave(&index->progress);
     item->is_instance = status == STATUS_OK;
     return status;

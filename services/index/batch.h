@@ -11,7 +11,9 @@
 enum {
     BATCH_RECORDS = 256,
     BATCH_BYTES = 4 * 1024 * 1024, /* of extracted attributes; then the batch is full */
-    BATCH_MS = 200
+    BATCH_MS = 200,
+    BATCH_POISON_ATTEMPTS =
+        2 /* crashes over one record before it is taken by its provenance alone */
 };
 
 /* One record. Of those that are to be passed over (damaged, or of a later version) all is NULL. */

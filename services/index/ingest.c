@@ -138,6 +138,22 @@ static status_t item_apply(rows_t *rows, item_t *item)
     return item->record.type == PACK_RECORD_INSTANCE ? STATUS_OK : event_apply(rows, item);
 }
 
+/* A crash over a record that is read now had another cause, and must not count for the next one. */
+static status_t attempts_forget(index_t *index, const batch_t *batch)
+{
+    statement_t *forget = NULL;
+    if (!index->has_attempts)
+        return STATUS_OK;
+    TRY(database_prepare(index->writer,
+                         "DELETE FROM attempts WHERE pack = $1 AND record_offset < $2"
+                         " AND attempts < $3",
+                         &forget));
+    statement_bind_text(forget, 1, batch->pack.text);
+    statement_bind_int64(forget, 2, (int64_t)batch->end);
+    statement_bind_int64(forget, 3, BATCH_POISON_ATTEMPTS);
+    return statement_run(forget);
+}
+
 static status_t batch_apply(index_t *index, batch_t *batch)
 {
     rows_t *rows = &index->rows;
@@ -145,6 +161,7 @@ static status_t batch_apply(index_t *index, batch_t *batch)
     TRY(rows_take_locks(rows));
     for (size_t i = 0; i < batch->count; i++)
         TRY(item_apply(rows, &batch->items[i]));
+    TRY(attempts_forget(index, batch));
     return rows_flush(rows);
 }
 

@@ -467,6 +467,23 @@ static void test_damaged_record_is_left_out(void **state)
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
 }
 
+/* One crash over a record that is read well the next time is forgotten. */
+static void test_crash_of_another_cause(void **state)
+{
+    bench_t *bench = *state;
+    pack_writer_t *writer = NULL;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK);
+    pack_record_t record = sample_write(writer, &first);
+    bench_stop(bench);
+    bench_start(bench);
+    progress_enter(&bench->index->progress, &record.pack, record.offset);
+    bench_stop(bench);
+    pack_writer_close(&writer);
+    bench_start(bench);
+    assert_int_equal(count(bench, "SELECT unreadable FROM instances"), 0);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM attempts"), 0);
+}
+
 /* A record that crashed the index twice is taken by its provenance alone. */
 static void test_poison(void **state)
 {
@@ -484,6 +501,7 @@ static void test_poison(void **state)
     pack_writer_close(&writer);
     bench_start(bench);
     assert_int_equal(count(bench, "SELECT unreadable FROM instances"), 1);
+    assert_int_equal(count(bench, "SELECT attempts FROM attempts"), 2); /* also for a rebuild */
     assert_int_equal(
         count(bench, "SELECT COUNT(*) FROM changes WHERE kind = 'instance.unreadable'"), 1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE patient_id = ''"), 1);
@@ -729,6 +747,7 @@ int main(void)
         TEST(test_start_finds_all),
         TEST(test_damaged_record_is_left_out),
         TEST(test_poison),
+        TEST(test_crash_of_another_cause),
         TEST(test_damaged_database_is_rebuilt),
         TEST(test_titles_and_long_texts_become_utf_8),
         TEST(test_words_of_events_become_utf_8),
