@@ -8,15 +8,17 @@
 
 /* ---- dead or alive ----------------------------------------------------------------------------- */
 
-static status_t is_deleted(rows_t *rows, const entry_t *entry, bool *out_deleted)
+static status_t is_deleted(rows_t *rows, const entry_t *entry, bool *out_deleted,
+                           int64_t *out_decided_us)
 {
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(rows->database,
-                         "SELECT 1 FROM tombstones WHERE study_instance_uid = $1"
+                         "SELECT deleted_us FROM tombstones WHERE study_instance_uid = $1"
                          " AND ((pack = $5 AND up_to_sequence >= $6)"
                          " OR (pack = '' AND received_up_to_us >= $4))"
                          " AND (series_instance_uid = '' OR series_instance_uid = $2)"
-                         " AND (sop_instance_uid = '' OR sop_instance_uid = $3) LIMIT 1",
+                         " AND (sop_instance_uid = '' OR sop_instance_uid = $3)"
+                         " ORDER BY deleted_us LIMIT 1",
                          &find));
     statement_bind_text(find, 1, entry->study_instance_uid);
     statement_bind_text(find, 2, entry->series_instance_uid);
@@ -24,7 +26,10 @@ static status_t is_deleted(rows_t *rows, const entry_t *entry, bool *out_deleted
     statement_bind_int64(find, 4, entry->origin.received_us);
     statement_bind_text(find, 5, entry->origin.pack.text);
     statement_bind_int64(find, 6, entry->origin.sequence);
-    return statement_step(find, out_deleted);
+    TRY(statement_step(find, out_deleted));
+    if (*out_deleted)
+        *out_decided_us = statement_int64(find, 0);
+    return STATUS_OK;
 }
 
 /* Decisions are rare: one question tells for all records of a pack that there is none. The study's
@@ -41,7 +46,8 @@ static status_t verdicts_look(rows_t *rows, const ulid_t *pack)
     return STATUS_OK;
 }
 
-static status_t is_rejected(rows_t *rows, const entry_t *entry, bool *out_rejected)
+static status_t is_rejected(rows_t *rows, const entry_t *entry, bool *out_rejected,
+                            int64_t *out_decided_us)
 {
     *out_rejected = false;
     TRY(verdicts_look(rows, &entry->origin.pack));
@@ -49,25 +55,36 @@ static status_t is_rejected(rows_t *rows, const entry_t *entry, bool *out_reject
         return STATUS_OK;
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(rows->database,
-                         "SELECT 1 FROM verdicts WHERE pack = $1 AND sequence = $2"
+                         "SELECT decided_us FROM verdicts WHERE pack = $1 AND sequence = $2"
                          " AND is_rejected = 1",
                          &find));
     statement_bind_text(find, 1, entry->origin.pack.text);
     statement_bind_int64(find, 2, entry->origin.sequence);
-    return statement_step(find, out_rejected);
+    TRY(statement_step(find, out_rejected));
+    if (*out_rejected)
+        *out_decided_us = statement_int64(find, 0);
+    return STATUS_OK;
 }
 
-status_t rows_is_dead(rows_t *rows, const entry_t *entry, bool has_tombstones, bool *out_dead)
+status_t rows_is_dead(rows_t *rows, const entry_t *entry, bool has_tombstones, bool *out_dead,
+                      int64_t *out_decided_us)
 {
     *out_dead = false;
     if (has_tombstones)
-        TRY(is_deleted(rows, entry, out_dead));
-    return *out_dead ? STATUS_OK : is_rejected(rows, entry, out_dead);
+        TRY(is_deleted(rows, entry, out_dead, out_decided_us));
+    return *out_dead ? STATUS_OK : is_rejected(rows, entry, out_dead, out_decided_us);
 }
 
 /* ---- burying ----------------------------------------------------------------------------------- */
 
-status_t rows_put_buried(rows_t *rows, const entry_t *entry)
+/* A decision that is older than what it speaks of, or yet to come, is of a clock that is wrong: then
+ * the time begins now. */
+int64_t rows_dead_since(const rows_t *rows, int64_t decided_us, int64_t received_us)
+{
+    return decided_us < received_us || decided_us > rows->now_us ? rows->now_us : decided_us;
+}
+
+status_t rows_put_buried(rows_t *rows, const entry_t *entry, int64_t decided_us)
 {
     statement_t *put = NULL;
     TRY(database_prepare(rows->database,
@@ -87,7 +104,7 @@ status_t rows_put_buried(rows_t *rows, const entry_t *entry)
         statement_bind_text(put, 4 + i, uids[i]);
     statement_bind_int64(put, 8, (int64_t)entry->record.offset);
     statement_bind_int64(put, 9, (int64_t)entry->record.dataset_length);
-    statement_bind_int64(put, 10, rows->now_us);
+    statement_bind_int64(put, 10, rows_dead_since(rows, decided_us, entry->origin.received_us));
     TRY(statement_post(put));
     return rows_waste(rows, &entry->record.pack, (int64_t)entry->record.dataset_length);
 }
@@ -156,6 +173,7 @@ static status_t coffin_remove(rows_t *rows, const coffin_t *coffin)
 static status_t exhume(rows_t *rows, const coffin_t *coffin, entry_t *entry)
 {
     bool dead = false, held = false;
+    int64_t decided_us = 0;
     put_t ignored = PUT_STORED;
     pack_record_t record = {0};
     study_row_t *study = NULL;
@@ -166,7 +184,7 @@ static status_t exhume(rows_t *rows, const coffin_t *coffin, entry_t *entry)
     TRY(entry_read(rows->store, &record, false, entry));
     TRY(rows_lock_study(rows, entry->study_instance_uid));
     TRY(rows_find_study(rows, entry->study_instance_uid, &study));
-    TRY(rows_is_dead(rows, entry, study->has_tombstones, &dead));
+    TRY(rows_is_dead(rows, entry, study->has_tombstones, &dead, &decided_us));
     if (dead)
         return STATUS_OK;
     TRY(coffin_remove(rows, coffin));

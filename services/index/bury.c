@@ -38,6 +38,7 @@ static void graves_destroy(graves_t *graves)
 typedef struct {
     const pack_record_t *record;
     const char *study, *series, *sop;
+    int64_t deleted_us;
 } spell_t;
 
 static void bind_spell(statement_t *statement, const spell_t *spell)
@@ -109,7 +110,13 @@ static status_t tombstone_note(rows_t *rows, const spell_t *spell, const Pack__T
 #define BURIED_COLUMNS                                                                             \
     "INSERT INTO buried (origin_pack, origin_sequence, received_us, sop_instance_uid,"             \
     " study_instance_uid, series_instance_uid, pack, record_offset, dataset_length, since_us)"
-#define BURIED_STAY " ON CONFLICT (origin_pack, origin_sequence) DO NOTHING"
+/* rows_dead_since() of each row. */
+#define DEAD_SINCE(received, now, decided)                                                         \
+    "CASE WHEN " received " > " decided " OR " decided " > " now " THEN " now " ELSE " decided     \
+    " END"
+#define SPELL_SINCE(row)    DEAD_SINCE(row "received_us", "$6", "$7")
+#define REJECTED_SINCE(row) DEAD_SINCE(row "received_us", "$2", "$3")
+#define BURIED_STAY         " ON CONFLICT (origin_pack, origin_sequence) DO NOTHING"
 
 static status_t graves_find(rows_t *rows, const spell_t *spell, graves_t *graves)
 {
@@ -141,10 +148,12 @@ static status_t graves_note(rows_t *rows, const spell_t *spell)
                          BURIED_COLUMNS
                          " SELECT i.origin_pack, i.origin_sequence, i.received_us,"
                          " i.sop_instance_uid, s.study_instance_uid, e.series_instance_uid,"
-                         " i.pack, i.record_offset, i.dataset_length, $6" GRAVES BURIED_STAY,
+                         " i.pack, i.record_offset, i.dataset_length"
+                         ", " SPELL_SINCE("i.") GRAVES BURIED_STAY,
                          &put));
     bind_spell(put, spell);
     statement_bind_int64(put, 6, rows->now_us);
+    statement_bind_int64(put, 7, spell->deleted_us);
     return statement_post(put);
 }
 
@@ -159,10 +168,12 @@ static status_t copies_note(rows_t *rows, const spell_t *spell)
                          BURIED_COLUMNS
                          " SELECT origin_pack, origin_sequence, received_us, sop_instance_uid,"
                          " study_instance_uid, series_instance_uid, pack, record_offset,"
-                         " dataset_length, $6" COPIES BURIED_STAY,
+                         " dataset_length"
+                         ", " SPELL_SINCE("copies.") COPIES BURIED_STAY,
                          &put));
     bind_spell(put, spell);
     statement_bind_int64(put, 6, rows->now_us);
+    statement_bind_int64(put, 7, spell->deleted_us);
     return statement_post(put);
 }
 
@@ -224,7 +235,7 @@ status_t rows_bury(rows_t *rows, const pack_record_t *record, const Pack__Tombst
     graves_t graves = {0};
     bool restored = false;
     const spell_t spell = {record, tombstone->study_instance_uid, tombstone->series_instance_uid,
-                           tombstone->sop_instance_uid};
+                           tombstone->sop_instance_uid, (int64_t)tombstone->deleted_us};
     TRY(rows_lock_study(rows, spell.study));
     TRY(rows_flush_parents(rows));
     TRY(is_restored(rows, record, &restored));
@@ -255,23 +266,27 @@ status_t rows_bury(rows_t *rows, const pack_record_t *record, const Pack__Tombst
     " WHERE " row "sop_instance_uid = $1 AND EXISTS (SELECT 1 FROM verdicts v WHERE v.pack = " row \
     "origin_pack AND v.sequence = " row "origin_sequence AND v.is_rejected = 1)"
 
-static status_t rejected_note(rows_t *rows, const char *sop)
+#define REJECTED_INSTANCES                                                                         \
+    " FROM instances i JOIN studies s ON s.id = i.study JOIN series e ON e.id = "                  \
+    "i.series" REJECTED("i.")
+
+static status_t rejected_note(rows_t *rows, const char *sop, int64_t decided_us)
 {
     static const char *const texts[] = {
+        BURIED_COLUMNS " SELECT i.origin_pack, i.origin_sequence, i.received_us,"
+                       " i.sop_instance_uid, s.study_instance_uid, e.series_instance_uid,"
+                       " i.pack, i.record_offset, i.dataset_length"
+                       ", " REJECTED_SINCE("i.") REJECTED_INSTANCES BURIED_STAY,
         BURIED_COLUMNS
-        " SELECT i.origin_pack, i.origin_sequence, i.received_us,"
-        " i.sop_instance_uid, s.study_instance_uid, e.series_instance_uid,"
-        " i.pack, i.record_offset, i.dataset_length, $2 FROM instances i"
-        " JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series" REJECTED("i.")
-            BURIED_STAY,
-        BURIED_COLUMNS " SELECT origin_pack, origin_sequence, received_us, sop_instance_uid,"
-                       " study_instance_uid, series_instance_uid, pack, record_offset,"
-                       " dataset_length, $2 FROM copies" REJECTED("copies.") BURIED_STAY};
+        " SELECT origin_pack, origin_sequence, received_us, sop_instance_uid,"
+        " study_instance_uid, series_instance_uid, pack, record_offset, dataset_length"
+        ", " REJECTED_SINCE("copies.") " FROM copies" REJECTED("copies.") BURIED_STAY};
     for (int i = 0; i < 2; i++) {
         statement_t *put = NULL;
         TRY(database_prepare(rows->database, texts[i], &put));
         statement_bind_text(put, 1, sop);
         statement_bind_int64(put, 2, rows->now_us);
+        statement_bind_int64(put, 3, decided_us);
         TRY(statement_post(put));
     }
     return STATUS_OK;
@@ -307,7 +322,7 @@ static status_t rejected_copies_clear(rows_t *rows, const char *sop)
     }
 }
 
-status_t rows_bury_rejected(rows_t *rows, const char *sop)
+status_t rows_bury_rejected(rows_t *rows, const char *sop, int64_t decided_us)
 {
     bool found = false;
     instance_row_t row;
@@ -315,7 +330,7 @@ status_t rows_bury_rejected(rows_t *rows, const char *sop)
     TRY(rejected_row(rows, sop, &found, &row));
     if (found)
         TRY(rows_lock_study(rows, row.study_instance_uid));
-    TRY(rejected_note(rows, sop));
+    TRY(rejected_note(rows, sop, decided_us));
     TRY(rejected_copies_clear(rows, sop));
     if (!found)
         return STATUS_OK;

@@ -16,7 +16,6 @@
 enum {
     WASTE_PERCENT = 25 /* of a pack: then its duplicates and what has moved are worth a copy */
 };
-#define HELD_US (INT64_C(24) * 3600 * 1000000) /* a pack that could not be compacted waits */
 
 static metric_t compacted_total =
     METRIC_COUNTER("zpacs_index_packs_compacted_total", "Packs whose living records were copied.");
@@ -28,7 +27,8 @@ static metric_t held_total =
 /* ---- choosing ---------------------------------------------------------------------------------- */
 
 /* Of a pack: sealed, read to its end, and not on its way out. */
-#define IS_READY "p.sealed = 1 AND p.retired_us = 0 AND p.held_until_us <= $2"
+#define IS_READY                                                                                   \
+    "p.sealed = 1 AND p.retired_us = 0 AND " COMPACTION_IS_FREE("p.held_until_us", "$2", "$4")
 
 static status_t choose(index_t *index, const char *sql, int64_t first, int64_t second,
                        compaction_job_t *job)
@@ -36,8 +36,9 @@ static status_t choose(index_t *index, const char *sql, int64_t first, int64_t s
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(index->writer, sql, &find));
     statement_bind_int64(find, 1, first);
-    statement_bind_int64(find, 2, clock_wall_us());
+    statement_bind_int64(find, 2, compaction_now_us(index));
     statement_bind_int64(find, 3, second);
+    statement_bind_int64(find, 4, compaction_now_us(index) + COMPACTION_HELD_US);
     job->count = 0;
     for (bool row = true; job->count < COMPACTION_PACKS_MAX;) {
         TRY(statement_step(find, &row));
@@ -52,7 +53,7 @@ static status_t choose(index_t *index, const char *sql, int64_t first, int64_t s
 
 int64_t compaction_dead_before_us(const index_t *index)
 {
-    return clock_wall_us() - index->config->compact_after_seconds * 1000000;
+    return compaction_now_us(index) - index->config->compact_after_seconds * 1000000;
 }
 
 static status_t choose_dead(index_t *index, compaction_job_t *job)
@@ -101,6 +102,8 @@ status_t compaction_choose(index_t *index, compaction_job_t *out_job)
     status_t status = STATUS_OK;
     bool may = judge_may_work(index);
     if (may)
+        status = compaction_clock_look(index);
+    if (may && status == STATUS_OK)
         status = choose_dead(index, out_job);
     if (may && status == STATUS_OK && out_job->count == 0)
         status = choose_wasteful(index, out_job);
@@ -131,7 +134,7 @@ static status_t hold_back(index_t *index, compaction_pack_t *pack)
     pack->is_done = true;
     (void)index_lock(index, INT64_MAX);
     status_t status = run_with_pack(index, "UPDATE packs SET held_until_us = $2 WHERE pack = $1",
-                                    &pack->pack, clock_wall_us() + HELD_US);
+                                    &pack->pack, compaction_now_us(index) + COMPACTION_HELD_US);
     index_unlock(index);
     return status;
 }
@@ -213,7 +216,7 @@ static status_t retire(index_t *index, const compaction_job_t *job)
             continue;
         TRY(run_with_pack(index,
                           "UPDATE packs SET retired_us = $2 WHERE pack = $1 AND retired_us = 0",
-                          &job->packs[i].pack, clock_wall_us()));
+                          &job->packs[i].pack, compaction_now_us(index)));
         TRY(run_with_pack(index, "DELETE FROM waste WHERE pack = $1", &job->packs[i].pack, 0));
         metric_add(&compacted_total, 1);
     }

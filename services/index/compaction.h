@@ -40,6 +40,20 @@ status_t compaction_copy(index_t *index, compaction_job_t *job);
 status_t compaction_take_in(index_t *index, const compaction_job_t *job);
 status_t compaction_remove(index_t *index);
 
+/* A pack that could not be compacted, or has damage, is left alone for so long. One that is held for
+ * longer than any can be is so by a clock that was wrong: it is free. now, latest: parameters. */
+#define COMPACTION_HELD_US (INT64_C(24) * 3600 * 1000000)
+#define COMPACTION_IS_FREE(held_until, now, latest)                                                \
+    "(" held_until " <= " now " OR " held_until " > " latest ")"
+
+/*
+ * compaction_clock.c: the time by which it all goes, as of the last look. A look follows the calendar
+ * when that has jumped; call it with the index locked, when compaction may work.
+ */
+void compaction_clock_start(index_t *index);
+status_t compaction_clock_look(index_t *index);
+int64_t compaction_now_us(const index_t *index);
+
 int64_t compaction_dead_before_us(const index_t *index); /* what was buried before may go */
 
 /* All of them. */

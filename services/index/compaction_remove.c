@@ -1,6 +1,5 @@
 #include "index/compaction.h"
 
-#include "base/clock.h"
 #include "index/judge.h"
 #include "log/log.h"
 #include "service/metrics.h"
@@ -30,14 +29,16 @@ typedef struct {
 static status_t retired_find(index_t *index, retired_t *retired)
 {
     AUTO_STATEMENT *find = NULL;
-    int64_t before_us = clock_wall_us() - index->config->retire_grace_seconds * 1000000;
+    int64_t now_us = compaction_now_us(index);
     TRY(database_prepare(index->writer,
                          "SELECT pack FROM packs WHERE retired_us > 0 AND retired_us <= $1"
-                         " AND held_until_us <= $2 ORDER BY pack LIMIT $3",
+                         " AND " COMPACTION_IS_FREE("held_until_us", "$2", "$4") " ORDER BY pack"
+                                                                                 " LIMIT $3",
                          &find));
-    statement_bind_int64(find, 1, before_us);
-    statement_bind_int64(find, 2, clock_wall_us());
+    statement_bind_int64(find, 1, now_us - index->config->retire_grace_seconds * 1000000);
+    statement_bind_int64(find, 2, now_us);
     statement_bind_int64(find, 3, RETIRED_MAX);
+    statement_bind_int64(find, 4, now_us + COMPACTION_HELD_US);
     for (bool row = true; retired->count < RETIRED_MAX;) {
         TRY(statement_step(find, &row));
         if (!row)
@@ -148,7 +149,10 @@ status_t compaction_remove(index_t *index)
 {
     retired_t retired = {.count = 0};
     (void)index_lock(index, INT64_MAX);
-    status_t status = judge_may_work(index) ? retired_find(index, &retired) : STATUS_OK;
+    bool may = judge_may_work(index);
+    status_t status = may ? compaction_clock_look(index) : STATUS_OK;
+    if (may && status == STATUS_OK)
+        status = retired_find(index, &retired);
     index_unlock(index);
     for (size_t i = 0; i < retired.count && status == STATUS_OK; i++)
         status = pack_remove(index, &retired.packs[i]);

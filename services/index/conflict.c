@@ -225,14 +225,15 @@ status_t rows_put_living(rows_t *rows, const entry_t *entry, put_t *out_put)
 status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put)
 {
     bool dead = false;
+    int64_t decided_us = 0;
     study_row_t *study = NULL;
     TRY(rows_lock_study(rows, entry->study_instance_uid));
     TRY(rows_find_study(rows, entry->study_instance_uid, &study));
-    TRY(rows_is_dead(rows, entry, study->has_tombstones, &dead));
+    TRY(rows_is_dead(rows, entry, study->has_tombstones, &dead, &decided_us));
     if (!dead)
         return rows_put_living(rows, entry, out_put);
     *out_put = PUT_DEAD;
-    return rows_put_buried(rows, entry);
+    return rows_put_buried(rows, entry, decided_us);
 }
 
 /* ---- electing ---------------------------------------------------------------------------------- */

@@ -106,7 +106,7 @@ status_t rows_resolve(rows_t *rows, const pack_record_t *record, const Pack__Res
         TRY(verdicts_put(rows, record, resolve));
         TRY(rows_change(rows, "conflict.resolved", "", "", resolve->sop_instance_uid,
                         resolve->user));
-        TRY(rows_bury_rejected(rows, resolve->sop_instance_uid));
+        TRY(rows_bury_rejected(rows, resolve->sop_instance_uid, (int64_t)resolve->resolved_us));
         TRY(rows_exhume_record(rows, resolve->kept_pack, (int64_t)resolve->kept_sequence));
     }
     return rows_elect(rows, resolve->sop_instance_uid);

@@ -50,6 +50,7 @@ typedef struct index {
     int64_t next_full_scan_ms, next_sweep_ms, next_ring_ms;
     uint64_t session; /* of the database, at the last scan */
 
+    int64_t calendar_us; /* ahead of the monotonic clock: of compaction_clock.c alone */
     pthread_t compactor; /* if compactor_runs */
     bool compactor_runs;
     pthread_t replay;

@@ -133,8 +133,12 @@ status_t rows_put_parents(rows_t *rows, const entry_t *entry, study_row_t **out_
                           series_row_t **out_series);
 
 /* buried.c: what is dead, and is it so for good? */
-status_t rows_is_dead(rows_t *rows, const entry_t *entry, bool has_tombstones, bool *out_dead);
-status_t rows_put_buried(rows_t *rows, const entry_t *entry); /* a record that was dead when read */
+/* out_decided_us: when it was deleted or rejected; only if it is dead. */
+status_t rows_is_dead(rows_t *rows, const entry_t *entry, bool has_tombstones, bool *out_dead,
+                      int64_t *out_decided_us);
+/* A record that was dead when it was read. */
+status_t rows_put_buried(rows_t *rows, const entry_t *entry, int64_t decided_us);
+int64_t rows_dead_since(const rows_t *rows, int64_t decided_us, int64_t received_us);
 /* Brings back what is buried of this object and is dead no longer. */
 status_t rows_exhume(rows_t *rows, const char *study, const char *series, const char *sop);
 status_t rows_exhume_record(rows_t *rows, const char *origin_pack, int64_t origin_sequence);
@@ -182,7 +186,7 @@ void rows_bind_columns(statement_t *statement, level_t level, int first_number,
 
 /* bury.c, restore.c, decide.c: apply the events, each of which is new. */
 status_t rows_bury(rows_t *rows, const pack_record_t *record, const Pack__Tombstone *tombstone);
-status_t rows_bury_rejected(rows_t *rows, const char *sop); /* what decisions say is dead */
+status_t rows_bury_rejected(rows_t *rows, const char *sop, int64_t decided_us);
 status_t rows_restore(rows_t *rows, const Pack__Restore *restore);
 status_t rows_hold(rows_t *rows, const pack_record_t *record, const Pack__Hold *hold);
 status_t rows_resolve(rows_t *rows, const pack_record_t *record, const Pack__Resolve *resolve);

@@ -1,7 +1,8 @@
-#include "index/index.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "index/compaction.h"
+#include "index/index.h"
 #include "index/schema.h"
 #include "log/log.h"
 #include "service/metrics.h"
@@ -216,6 +217,7 @@ status_t index_open(const index_config_t *config, index_t **out_index)
     index->lock_fd = -1;
     index->batch = memory_allocate(sizeof *index->batch);
     names_choose(index);
+    compaction_clock_start(index);
     pthread_mutex_init(&index->writing, NULL);
     status_t status = start(index);
     if (status == STATUS_OK)

@@ -708,6 +708,192 @@ static void test_conflict_keep_both_deflated(void **state)
     assert_all_readable(bench);
 }
 
+/* ---- times ------------------------------------------------------------------------------------- */
+
+/* A deletion of "2.2" as it would have been written at another time. */
+static void delete_at(bench_t *bench, const ulid_t *pack, uint64_t sequence, int64_t deleted_us)
+{
+    pack_record_t record;
+    Pack__Tombstone tombstone = PACK__TOMBSTONE__INIT;
+    Pack__Origin last = PACK__ORIGIN__INIT, *named = &last;
+    last.pack = (char *)pack->text;
+    last.sequence = sequence;
+    tombstone.deleted_us = (uint64_t)deleted_us;
+    tombstone.study_instance_uid = (char *)"2.2";
+    tombstone.last_records = &named;
+    tombstone.n_last_records = 1;
+    tombstone.instances = 1;
+    assert_int_equal(event_write(bench->index, PACK_RECORD_TOMBSTONE, &tombstone.base, &record),
+                     STATUS_OK);
+    assert_int_equal(event_take_in(bench->index, &record), STATUS_OK);
+}
+
+static int64_t dead_since(bench_t *bench)
+{
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM buried"), 1);
+    return count(bench, "SELECT since_us FROM buried");
+}
+
+#define HOUR_US (INT64_C(3600) * 1000000)
+
+/* Bytes are due by the time of the deletion, in whichever order its record and theirs are read. */
+static void test_rebuild_does_not_begin_the_time_anew(void **state)
+{
+    bench_t *bench = *state;
+    int64_t long_ago = clock_wall_us() - 2 * HOUR_US;
+    bench->config.compact_after_seconds = 3600;
+    for (int tombstone_first = 0; tombstone_first < 2; tombstone_first++) {
+        (void)bench_store(bench, &first, 1);
+        if (tombstone_first) { /* the pack of decisions is older than that of the image */
+            assert_int_equal(hold(bench, STUDY, "a court"), STATUS_OK);
+            usleep(2000);
+        }
+        ulid_t pack = bench_store(bench, (sample_t[]){second, elsewhere}, 2);
+        delete_at(bench, &pack, 2, long_ago);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(dead_since(bench), long_ago);
+            rebuild(bench);
+        }
+        compact_all(bench);
+        assert_int_equal(files_with(bench, "Else^D"), 0);
+        (void)bench_store(bench, &elsewhere, 1); /* sent again, and deleted just now */
+        assert_int_equal(delete (bench, "2.2", "", ""), STATUS_OK);
+        int64_t since = dead_since(bench);
+        rebuild(bench);
+        assert_int_equal(dead_since(bench), since);
+        compact_all(bench);
+        assert_int_equal(files_with(bench, "Else^D"), 1);
+        bench_close(bench);
+        bench_open(bench);
+        bench->config.compact_after_seconds = 3600;
+    }
+}
+
+/* The same of what a decision about a conflict has rejected. */
+static void test_rebuild_does_not_begin_the_time_of_a_loser_anew(void **state)
+{
+    bench_t *bench = *state;
+    for (int i = 0; i < 2; i++) {
+        (void)bench_store(bench, (sample_t[]){first, other_bytes}, 2);
+        assert_int_equal(
+            resolve(bench, i ? INDEX__RESOLVE__OUTCOME__REPLACE : INDEX__RESOLVE__OUTCOME__KEEP,
+                    NULL, NULL),
+            STATUS_OK);
+        int64_t since = dead_since(bench);
+        usleep(2000);
+        rebuild(bench);
+        assert_int_equal(dead_since(bench), since);
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+/* A deletion older than what it deletes, or yet to come: some clock is wrong, and the time begins when
+ * it is read. */
+static void test_impossible_times_begin_the_time_anew(void **state)
+{
+    bench_t *bench = *state;
+    int64_t hours[] = {-2, 2};
+    for (int i = 0; i < 2; i++) {
+        sample_t recent = elsewhere;
+        recent.received_us = clock_wall_us() - HOUR_US;
+        ulid_t pack = bench_store(bench, &recent, 1);
+        for (int rebuilt = 0; rebuilt < 2; rebuilt++) {
+            int64_t before = clock_wall_us();
+            if (rebuilt)
+                rebuild(bench);
+            else
+                delete_at(bench, &pack, 1, before + hours[i] * HOUR_US);
+            assert_in_range(dead_since(bench), before, clock_wall_us());
+        }
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+/* As if the calendar had jumped since the last look. */
+static void jump(bench_t *bench, int64_t ahead_us)
+{
+    bench->index->calendar_us -= ahead_us;
+}
+
+/* A calendar that jumps ahead lets nothing go before its time: neither what is dead nor what is retired. */
+static void test_jump_ahead_shortens_no_time(void **state)
+{
+    bench_t *bench = *state;
+    compaction_job_t job;
+    (void)bench_store(bench, (sample_t[]){first, elsewhere}, 2);
+    assert_int_equal(delete (bench, "2.2", "", ""), STATUS_OK);
+    int64_t since = dead_since(bench);
+    bench->config.compact_after_seconds = bench->config.retire_grace_seconds = 3600;
+    bench->index->calendar_us -= 2 * HOUR_US; /* it was two hours less when all this happened, */
+    assert_int_equal(database_execute(bench->index->writer,
+                                      "UPDATE buried SET since_us = since_us - 7200000000"),
+                     STATUS_OK);
+    compact_all(bench); /* and now it is put right */
+    assert_int_equal(files_with(bench, "Else^D"), 1);
+    assert_in_range(dead_since(bench), since - 1000, clock_wall_us());
+    bench->config.compact_after_seconds = 0;
+    assert_int_equal(compaction_choose(bench->index, &job), STATUS_OK);
+    assert_int_equal(compaction_copy(bench->index, &job), STATUS_OK);
+    assert_int_equal(compaction_take_in(bench->index, &job), STATUS_OK);
+    jump(bench, 2 * HOUR_US);
+    assert_int_equal(database_execute(bench->index->writer,
+                                      "UPDATE packs SET retired_us = retired_us - 7200000000"
+                                      " WHERE retired_us > 0"),
+                     STATUS_OK);
+    assert_int_equal(compaction_remove(bench->index), STATUS_OK);
+    assert_int_equal(files_with(bench, "Else^D"), 1);
+    bench->config.retire_grace_seconds = 0;
+    assert_int_equal(compaction_remove(bench->index), STATUS_OK);
+    assert_int_equal(files_with(bench, "Else^D"), 0);
+    assert_all_readable(bench);
+}
+
+/* What lies ahead of the calendar was noted by a clock that was wrong: nothing waits for that day. */
+static void test_nothing_waits_for_a_day_far_ahead(void **state)
+{
+    static const char *const wrong[] = {
+        "UPDATE buried SET since_us = since_us + 864000000000000",
+        "UPDATE packs SET held_until_us = $1 + 864000000000000",
+        "UPDATE packs SET retired_us = $1 + 864000000000000 WHERE retired_us > 0",
+        "UPDATE packs SET held_until_us = $1 + 864000000000000 WHERE retired_us > 0"};
+    bench_t *bench = *state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        statement_t *update = NULL;
+        (void)bench_store(bench, (sample_t[]){first, elsewhere}, 2);
+        assert_int_equal(delete (bench, "2.2", "", ""), STATUS_OK);
+        if (strstr(wrong[i], "retired"))
+            steps_run(bench, 3);
+        assert_int_equal(database_prepare(bench->index->writer, wrong[i], &update), STATUS_OK);
+        if (strstr(wrong[i], "$1"))
+            statement_bind_int64(update, 1, clock_wall_us());
+        assert_int_equal(statement_run(update), STATUS_OK);
+        assert_true(database_changed_rows(bench->index->writer) > 0);
+        compact_all(bench);
+        assert_int_equal(files_with(bench, "Else^D"), 0);
+        assert_all_readable(bench);
+        bench_close(bench);
+        bench_open(bench);
+    }
+}
+
+/* One that is held is left alone until its time. */
+static void test_held_pack_waits(void **state)
+{
+    bench_t *bench = *state;
+    statement_t *update = NULL;
+    (void)bench_store(bench, (sample_t[]){first, elsewhere}, 2);
+    assert_int_equal(delete (bench, "2.2", "", ""), STATUS_OK);
+    assert_int_equal(
+        database_prepare(bench->index->writer, "UPDATE packs SET held_until_us = $1", &update),
+        STATUS_OK);
+    statement_bind_int64(update, 1, clock_wall_us() + 23 * HOUR_US);
+    assert_int_equal(statement_run(update), STATUS_OK);
+    compact_all(bench);
+    assert_int_equal(files_with(bench, "Else^D"), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -732,6 +918,12 @@ int main(void)
         TEST(test_conflict_of_three),
         TEST(test_conflict_keep_both),
         TEST(test_conflict_keep_both_deflated),
+        TEST(test_rebuild_does_not_begin_the_time_anew),
+        TEST(test_rebuild_does_not_begin_the_time_of_a_loser_anew),
+        TEST(test_impossible_times_begin_the_time_anew),
+        TEST(test_jump_ahead_shortens_no_time),
+        TEST(test_nothing_waits_for_a_day_far_ahead),
+        TEST(test_held_pack_waits),
     };
     static postgres_fixture_t postgres;
     int failed = cmocka_run_group_tests_name("retention, SQLite", tests, NULL, NULL);
