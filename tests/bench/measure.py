@@ -49,7 +49,7 @@ class Run:
         """(column, target, web) of all that can do it; each round begins with another one."""
         found = []
         for name, target in self.targets.items():
-            if measure.web and not target["web"] or measure.light and name == "dcmqrscp":
+            if measure.web and not target["web"] or measure.without_dcmqrscp and name == "dcmqrscp":
                 continue
             found.append((name, target, target["web"]))
             if measure.web and measure.bare and target["bare"]:

@@ -14,7 +14,7 @@ def rows(results, section):
     wanted = {goal.measure: goals.as_ratio(goal.text) for goal in judged
               if goal.figure == "rate" and goal.against not in ("floor", "-", "zpacs")}
     for name, measure in results.measures.items():
-        ratio = results.ratio(name, "orthanc")
+        ratio = results.ratio(name, "peers")
         if ratio:
             yield measure["title"], ratio, wanted.get(name)
 
@@ -31,7 +31,7 @@ def plot(results, section):
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" '
              'font-family="sans-serif" font-size="11">',
              f'<rect width="{LEFT + WIDTH + RIGHT}" height="{height}" fill="#fff"/>',
-             f'<text x="8" y="16" font-size="13">{escape(results.ours)}: how many times better than the better Orthanc; '
+             f'<text x="8" y="16" font-size="13">{escape(results.ours)}: how many times better than the best peer; '
              f'<tspan fill="{MARK}">mark: goal</tspan></text>']
     for exponent in range(low, high + 1):
         x = at(10 ** exponent)

@@ -19,7 +19,7 @@ NOTES = """\
 Every measure of all systems and of its floor in turn, {rounds}, on {machine}; {date}. Each system held {instances} small \
 instances, 600 CT and a multi-frame of 210 MB before. Compare the ratios, not figures of different days. Cells: the median, in brackets the range; behind \
 the dot CPU milliseconds of all its processes per operation. A DICOMweb figure of a peer is one behind our nginx with our configuration, *bare* that \
-without it. *x peer* is how many times better {ours} is than the better Orthanc of each round (the median of the rounds). \
+without it. *x peer* is how many times better {ours} is than the best peer of each round (the median of the rounds). \
 Peers run with `TCP_NODELAY=1`; they were loaded \
 without syncs and then started again with their defaults, which sync; dcmqrscp syncs nothing before it answers. Each system on PostgreSQL has a server of its own, \
 whose CPU and memory are counted with it.
@@ -64,7 +64,7 @@ def table_of_figures(results):
     for name, measure in results.measures.items():
         cells = [measure["title"], measure["unit"]]
         cells += [with_bare(results, name, system) for system in results.systems]
-        cells += [cell(results, name, FLOOR), times(results.ratio(name, "orthanc"))]
+        cells += [cell(results, name, FLOOR), times(results.ratio(name, "peers"))]
         cells += [times(results.ratio(name, system)) for system in others]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -101,7 +101,7 @@ def body(results, section):
                           date=found["date"], instances=f"{found['instances']:,}", ours=results.ours),
              table_of_goals(results, section)]
     if section:
-        parts.append(f"![times better than the better Orthanc](performance-{section}.svg)")
+        parts.append(f"![times better than the best peer](performance-{section}.svg)")
     parts.append(table_of_figures(results) + failures(results))
     return "\n\n".join(part for part in parts if part)
 

@@ -32,12 +32,8 @@ class Results:
         return statistics.median(known) if known else None
 
     def columns(self, against):
-        """Who is meant: `peers` is the better of all peers in each round, `orthanc` that of all Orthancs."""
-        if against == "peers":
-            return self.peers
-        if against == "orthanc":
-            return [peer for peer in self.peers if peer.startswith("orthanc")]
-        return [against]
+        """Who is meant; of several the best of each round counts."""
+        return self.peers if against == "peers" else [against]
 
     def ratio(self, measure, against, figure="rate"):
         """How many times better the first system is: the median of its rounds; None when unknown."""

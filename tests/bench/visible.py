@@ -1,12 +1,11 @@
 """How long after the answer to a C-STORE the study is found over QIDO-RS."""
 import http.client
+import json
 import threading
 import time
 import urllib.parse
 
 import generators as g
-from corpus import CORPUS
-import json
 
 POLL_SECONDS = 0.0005
 LIMIT_SECONDS = 30
@@ -39,7 +38,7 @@ class Poller(threading.Thread):
 
 def seconds_until_visible(target, web):
     salt = g.next_salt()
-    study = json.loads((CORPUS / "manifest.json").read_text())["light"][0]["study"]
+    study = json.loads((g.CORPUS / "manifest.json").read_text())["light"][0]["study"]
     poller = Poller(target, web, study.replace(f".999.{g.BASE}.", f".999.{salt}."))
     poller.start()
     time.sleep(0.02)
