@@ -10,12 +10,33 @@
 enum { CHUNK = 1024 * 1024, ANNOUNCE_EVERY_BYTES = 16 * 1024 * 1024, INDEX_TIMEOUT_MS = 60000 };
 #define IMPORT_FILE_MAX (UINT64_C(64) << 30) /* bytes of one instance */
 
+/*
+ * A name in a stranger's ZIP may hold what a terminal obeys: control bytes, also the C1 ones of UTF-8 (C2 80 to
+ * C2 9F), and marks that turn the direction of writing (E2 80 AA to AE, E2 81 A6 to A9). They come out as '?'.
+ */
+static void print_name(const char *name)
+{
+    const uint8_t *at = (const uint8_t *)name;
+    for (size_t step; *at; at += step) {
+        bool is_c1 = at[0] == 0xC2 && at[1] < 0xA0;
+        bool turns = at[0] == 0xE2 && ((at[1] == 0x80 && at[2] >= 0xAA && at[2] <= 0xAE) ||
+                                       (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));
+        step = turns ? 3 : is_c1 && at[1] ? 2 : 1;
+        if (is_c1 || turns || *at < 0x20 || *at == 0x7F)
+            fputc('?', stderr);
+        else
+            fputc(*at, stderr);
+    }
+}
+
 void import_skip(import_t *import, const import_source_t *source)
 {
     import->skipped++;
-    if (!import->cli->quiet)
-        fprintf(stderr, "%sskipped %s: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", source->name,
-                fail_detail());
+    if (import->cli->quiet)
+        return;
+    fputs(isatty(STDERR_FILENO) ? "\r\033[Kskipped " : "skipped ", stderr);
+    print_name(source->name);
+    fprintf(stderr, ": %s\n", fail_detail());
 }
 
 static void count_outcomes(import_t *import, const Index__PackIndexed *reply)

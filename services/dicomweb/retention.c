@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "dicomweb/handlers.h"
 #include "dicomweb/index_access.h"
+#include "dicomweb/json_depth.h"
 #include "dicomweb/location_cache.h"
 #include "http/query.h"
 
@@ -14,7 +15,7 @@
 
 #define JSON "application/json"
 
-enum { BODY_MAX = 16 * 1024 };
+enum { BODY_MAX = 16 * 1024, BODY_DEPTH_MAX = 8 };
 
 static Index__Scope everything = {.base = {.descriptor = &index__scope__descriptor},
                                   .kind = INDEX__SCOPE__KIND__ALL,
@@ -34,6 +35,8 @@ static status_t read_body(http_request_t *request, json_t **out_object)
         if (body.length > BODY_MAX)
             return fail(STATUS_TOO_LARGE, "a body of more than %d bytes", BODY_MAX);
     }
+    if (!json_is_shallow(body.data, body.length, BODY_DEPTH_MAX))
+        return fail(STATUS_INVALID, "the body is nested deeper than %d levels", BODY_DEPTH_MAX);
     *out_object =
         body.length ? json_loadb((const char *)body.data, body.length, JSON_REJECT_DUPLICATES, NULL)
                     : json_object();

@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 from stack import Stack, wait_until
-from test_hostile import instance, part10
+from instances import instance, part10
 
 CLOSE = "Connection: close\r\n"
 STUDIES = "/dicom-web/studies"

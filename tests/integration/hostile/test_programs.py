@@ -1,0 +1,42 @@
+"""What our programs could not do for a stranger even if one took them over, and what their logs look like after all that."""
+import json
+import re
+import subprocess
+
+import pytest
+from dimse_client import IMPLICIT, VERIFICATION, Association, Ended, Refused
+from stack import ROOT, SERVICES
+
+STARTS_PROGRAMS = {"system", "popen", "execv", "execve", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve", "posix_spawn",
+                   "posix_spawnp"}
+LINE_MAX = 8192
+
+
+@pytest.mark.parametrize("program", ["index", "dimse", "dicomweb", "cli"])
+def test_no_program_can_start_another(program):
+    symbols = subprocess.run(["nm", "-D", "--undefined-only", str(ROOT / f"build/release/bin/zpacs-{program}")], text=True,
+                             capture_output=True, check=True).stdout
+    assert not STARTS_PROGRAMS & set(re.findall(r" U (\w+)", symbols))
+
+
+TITLES = ["<script>", "../../etc", "a\x1b[2Jb", "a\r\n{\"x\":1}", "\x00\x01", "%n%n", "\u00ff\u0080", " " * 16]
+
+
+def test_ae_titles_of_strangers_keep_the_log_readable(stack):
+    for title in TITLES:
+        try:
+            with Association(stack.dicom_port, [(VERIFICATION, [IMPLICIT])], calling=title, called=title) as peer:
+                peer.echo()
+                peer.release()
+        except (Refused, Ended):
+            pass
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_line_of_the_logs_is_json(stack, web, service):
+    """Also after texts of strangers in addresses and titles."""
+    for text in ("%1b%5b2J", "%0d%0a%7b%7d", "%e2%80%a8", "%ff%fe", "x" * 7000):
+        web.get(f"{stack.base}/dicom-web/studies/{text}/metadata", timeout=20)
+    for line in filter(None, stack.log(service).split("\n")):  # splitlines() takes U+2028 for an end
+        assert not any(ord(c) < 0x20 or ord(c) == 0x7f for c in line)
+        assert len(line) <= LINE_MAX and json.loads(line)["service"] == service, line[:300]
