@@ -242,6 +242,7 @@ stack_start() {
         ${ZPACS_COMPACT_AFTER_SECONDS:+ZPACS_COMPACT_AFTER_SECONDS="$ZPACS_COMPACT_AFTER_SECONDS"} \
         ${ZPACS_RETIRE_GRACE_SECONDS:+ZPACS_RETIRE_GRACE_SECONDS="$ZPACS_RETIRE_GRACE_SECONDS"} \
         ${ZPACS_SPACE_HIGH:+ZPACS_SPACE_HIGH="$ZPACS_SPACE_HIGH"} \
+        ${ZPACS_METADATA_CACHE_BYTES:+ZPACS_METADATA_CACHE_BYTES="$ZPACS_METADATA_CACHE_BYTES"} \
         setsid "${user[@]}" bash -c 'exec "$@" </dev/null > >(exec tee -p "$0" >/dev/null 2>&1 3<&-) 2>&1' "$LOGS/supervisord.out" \
         /usr/bin/supervisord -c "$RUN/supervisord.conf" &
     SUPERVISORD=$!

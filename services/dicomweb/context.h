@@ -51,6 +51,7 @@ typedef struct {
     struct doorbell *doorbell;        /* doorbell.h; NULL: none */
     struct location_cache *locations; /* location_cache.h */
     struct metadata_cache *metadata;  /* metadata_cache.h */
+    struct metadata_plans *plans;     /* metadata_plan.h */
     struct frame_cache *frames;       /* frame_cache.h */
     struct inflated_cache *inflated;  /* inflated.h */
     char *gate_secret;                /* gate.h; NULL: no gate */

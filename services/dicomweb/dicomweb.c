@@ -8,6 +8,7 @@
 #include "dicomweb/inflated.h"
 #include "dicomweb/location_cache.h"
 #include "dicomweb/metadata_cache.h"
+#include "dicomweb/metadata_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ status_t dicomweb_open(const dicomweb_config_t *config, dicomweb_t **out_dicomwe
     dicomweb->index = open_index(config);
     dicomweb->locations = location_cache_create();
     dicomweb->metadata = metadata_cache_create((size_t)config->metadata_cache_bytes);
+    dicomweb->plans = metadata_plans_create();
     dicomweb->frames = frame_cache_create((size_t)config->frame_cache_bytes);
     dicomweb->inflated =
         inflated_cache_create((size_t)config->inflated_bytes, DICOMWEB_INFLATE_WAIT_MS);
@@ -73,6 +75,7 @@ void dicomweb_close(dicomweb_t **dicomweb)
     pack_store_close(&it->store);
     location_cache_destroy(&it->locations);
     metadata_cache_destroy(&it->metadata);
+    metadata_plans_destroy(&it->plans);
     frame_cache_destroy(&it->frames);
     inflated_cache_destroy(&it->inflated);
     index_pool_destroy(&it->index);

@@ -85,11 +85,15 @@ static void append_uids(const location_t *location, buffer_t *out)
                   location->sop_class, location->instance, location->study, location->series);
 }
 
-status_t header_json_append(dicomweb_t *dicomweb, const location_t *location, const char *base,
+uint64_t header_json_size(const stored_t *stored)
+{
+    return is_header_enough(stored) ? stored->location.pixel_data_offset + ELEMENT_HEAD : 0;
+}
+
+status_t header_json_append(dicomweb_t *dicomweb, const stored_t *stored, const char *base,
                             buffer_t *out)
 {
-    stored_t stored;
-    TRY(stored_open(dicomweb, location, &stored));
+    const location_t *location = &stored->location;
     AUTO_BUFFER uri = {0};
     buffer_append_text(&uri, base);
     url_append_target(&uri, location->study, location->series, location->instance);
@@ -98,10 +102,9 @@ status_t header_json_append(dicomweb_t *dicomweb, const location_t *location, co
                                     .inline_max = INLINE_MAX,
                                     .text_inline_max = TEXT_INLINE_MAX};
     size_t start = out->length;
-    status_t status = is_header_enough(&stored)
-                          ? append_from_header(&stored, &options, out)
-                          : append_from_dataset(dicomweb, &stored, &options, out);
-    stored_close(&stored);
+    status_t status = is_header_enough(stored)
+                          ? append_from_header(stored, &options, out)
+                          : append_from_dataset(dicomweb, stored, &options, out);
     if (status == STATUS_INVALID || status == STATUS_TOO_LARGE) {
         log_warning("metadata.unreadable", LOG_TEXT("instance", location->instance),
                     LOG_TEXT("why", fail_detail()));

@@ -2,7 +2,7 @@
 #define ZPACS_DICOMWEB_HEADER_JSON_H
 
 #include "base/buffer.h"
-#include "dicomweb/location.h"
+#include "dicomweb/stored.h"
 
 /*
  * Appends the metadata of one instance as a DICOM JSON object.            PS3.18 10.4.1.1.2, F.2
@@ -11,10 +11,14 @@
  * instance that cannot be parsed is there with its UIDs alone, so that one bad file does not take a
  * series from the screen.
  *
- * base  of our URLs: "http://host:port/dicom-web"
- * Fails: NOT_FOUND (deleted meanwhile), UNAVAILABLE (its pack cannot be read).
+ * stored  open
+ * base    of our URLs: "http://host:port/dicom-web"
+ * Fails: UNAVAILABLE, INTERNAL (its pack cannot be read), BUSY (see dataset_open()).
  */
-status_t header_json_append(dicomweb_t *dicomweb, const location_t *location, const char *base,
+status_t header_json_append(dicomweb_t *dicomweb, const stored_t *stored, const char *base,
                             buffer_t *out);
+
+/* How many of the first bytes will be read for it; 0: that shows when they are parsed. */
+uint64_t header_json_size(const stored_t *stored);
 
 #endif

@@ -4,41 +4,51 @@
 #include "log/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-static status_t open_file(dicomweb_t *dicomweb, const location_t *location, int *out_fd)
+static bool is_within(const location_t *location, uint64_t size)
 {
-    uint64_t size = 0, end = 0;
+    uint64_t end;
+    return !__builtin_add_overflow(location->dataset_offset, location->dataset_length, &end) &&
+           end <= size;
+}
+
+static status_t open_file(dicomweb_t *dicomweb, const location_t *location, int *out_fd,
+                          uint64_t *out_size)
+{
+    uint64_t size = 0;
     int fd = -1;
     TRY(pack_store_file(dicomweb->store, &location->pack, &fd, &size));
-    if (__builtin_add_overflow(location->dataset_offset, location->dataset_length, &end) ||
-        end > size) {
+    if (!is_within(location, size)) {
         close(fd);
         log_error("pack.cut", LOG_TEXT("pack", location->pack.text)); /* an alarm, too */
         return fail(STATUS_INTERNAL, "pack %s ends before the instance does", location->pack.text);
     }
     *out_fd = fd;
+    *out_size = size;
     return STATUS_OK;
 }
 
 status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t *out_stored)
 {
     location_t where = *location;
+    uint64_t size = 0;
     int fd = -1;
-    status_t status = open_file(dicomweb, &where, &fd);
+    status_t status = open_file(dicomweb, &where, &fd, &size);
     if (status == STATUS_NOT_FOUND) {
         location_cache_clear(dicomweb->locations);
         target_t target = {location->study, location->series, location->instance};
         TRY(locate_instance(dicomweb, &target, &where));
-        status = open_file(dicomweb, &where, &fd);
+        status = open_file(dicomweb, &where, &fd, &size);
         if (status == STATUS_NOT_FOUND) { /* the index knows it, the disk does not: an alarm */
             log_error("pack.missing", LOG_TEXT("pack", where.pack.text));
             status = fail(STATUS_UNAVAILABLE, "pack %s is not there", where.pack.text);
         }
     }
     TRY(status);
-    *out_stored = (stored_t){where, dicom_transfer_syntax_find(where.transfer_syntax), fd};
+    *out_stored = (stored_t){where, dicom_transfer_syntax_find(where.transfer_syntax), fd, size};
     return STATUS_OK;
 }
 
@@ -47,6 +57,25 @@ void stored_close(stored_t *stored)
     if (stored->fd >= 0)
         close(stored->fd);
     stored->fd = -1;
+}
+
+status_t stored_open_next(dicomweb_t *dicomweb, const location_t *location, stored_t *stored)
+{
+    bool is_open = stored->fd >= 0 && is_within(location, stored->size) &&
+                   strcmp(stored->location.pack.text, location->pack.text) == 0;
+    if (!is_open) {
+        stored_close(stored);
+        return stored_open(dicomweb, location, stored);
+    }
+    stored->location = *location;
+    stored->syntax = dicom_transfer_syntax_find(location->transfer_syntax);
+    return STATUS_OK;
+}
+
+void stored_will_read(const stored_t *stored, uint64_t offset, uint64_t length)
+{
+    (void)posix_fadvise(stored->fd, (off_t)(stored->location.dataset_offset + offset),
+                        (off_t)length, POSIX_FADV_WILLNEED);
 }
 
 status_t stored_read(const stored_t *stored, uint64_t offset, void *out_bytes, size_t length)

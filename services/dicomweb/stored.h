@@ -14,7 +14,8 @@
 typedef struct {
     location_t location; /* the one that held: fresh when the pack had gone */
     const dicom_transfer_syntax_t *syntax;
-    int fd; /* of the pack */
+    int fd;        /* of the pack */
+    uint64_t size; /* of the pack, when it was opened */
 } stored_t;
 
 /*
@@ -25,6 +26,15 @@ typedef struct {
  */
 status_t stored_open(dicomweb_t *dicomweb, const location_t *location, stored_t *out_stored);
 void stored_close(stored_t *stored);
+
+/* The same for a reader of many: what is open already is taken over when it is of the same pack. */
+status_t stored_open_next(dicomweb_t *dicomweb, const location_t *location, stored_t *stored);
+
+/*
+ * Has the kernel begin to read bytes of the dataset that stored_read() will ask for: so many that are
+ * far apart are read side by side.
+ */
+void stored_will_read(const stored_t *stored, uint64_t offset, uint64_t length);
 
 /* Reads bytes of the dataset as stored. Fails: INVALID (it has no such bytes), INTERNAL (the
  * pack is damaged), UNAVAILABLE. */
