@@ -69,7 +69,7 @@ static void close_fds(int fds[CHANNEL_FDS_MAX])
 static bool is_hung_up(int channel)
 {
     struct pollfd state = {channel, POLLIN, 0};
-    return poll(&state, 1, 0) != 1 || (state.revents & (POLLHUP | POLLERR));
+    return poll(&state, 1, 0) == 1 && (state.revents & (POLLHUP | POLLERR));
 }
 
 status_t channel_receive(int channel, channel_message_t *out_message, int out_fds[CHANNEL_FDS_MAX],

@@ -30,6 +30,9 @@ static void an_empty_message_is_not_the_end(void **state)
     assert_int_equal(take(ends[0]), STATUS_INVALID);
     assert_int_equal(take(ends[0]), STATUS_OK);
     assert_int_equal(take(ends[0]), STATUS_BUSY);
+    assert_int_equal(send(ends[1], "", 0, 0), 0); /* and nothing behind it */
+    assert_int_equal(take(ends[0]), STATUS_INVALID);
+    assert_int_equal(take(ends[0]), STATUS_BUSY);
     close(ends[1]);
     assert_int_equal(take(ends[0]), STATUS_NOT_FOUND);
     close(ends[0]);
