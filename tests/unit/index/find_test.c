@@ -352,12 +352,5 @@ int main(void)
         cmocka_unit_test_setup(test_same_order_on_both, forget),
         cmocka_unit_test_setup(test_rebuild_forgets, forget),
     };
-    static postgres_fixture_t postgres;
-    int failed = cmocka_run_group_tests_name("find, SQLite", tests, NULL, NULL);
-    if (!postgres_fixture_start(&postgres))
-        return 1;
-    bench_postgres = &postgres;
-    failed += cmocka_run_group_tests_name("find, PostgreSQL", tests, NULL, NULL);
-    postgres_fixture_stop(&postgres);
-    return failed;
+    return bench_run_on_both("find", tests, sizeof tests / sizeof *tests);
 }

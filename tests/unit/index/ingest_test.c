@@ -1,63 +1,9 @@
-#include "support.h"
+#include "samples.h"
 
+#include "index/schema.h"
 #include "pack/file.h"
 
 #include <fcntl.h>
-
-#include "index/schema.h"
-
-#include <fcntl.h>
-
-#define STUDY  "2.1"
-#define SERIES "2.1.0"
-
-/* clang-format off */
-static const sample_t first = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 1000};
-static const sample_t again = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 2000};
-static const sample_t other_bytes = {"2.1.1", STUDY, SERIES, "Other^B", "P1", "20210101", "10", "CT", "1", "A", "two", 3000};
-static const sample_t other_study = {"2.1.1", "2.9", "2.9.0", "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 4000};
-static const sample_t second = {"2.1.2", STUDY, SERIES, "Second^C", "P1", "20210101", "10", "CT", "2", "A", "three", 500};
-static const sample_t in_series_2 = {"2.1.3", STUDY, "2.1.9", "First^A", "P1", "20210101", "10", "SR", "1", "A", "one", 6000};
-static const sample_t elsewhere = {"2.2.1", "2.2", "2.2.0", "Else^D", "P2", "20220101", "11", "MR", "1", "B", "four", 7000};
-/* clang-format on */
-
-static int setup(void **state)
-{
-    static bench_t bench;
-    bench_open(&bench);
-    *state = &bench;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
-static void rebuild(bench_t *bench)
-{
-    assert_true(index_lock(bench->index, INT64_MAX));
-    assert_int_equal(rebuild_start(bench->index), STATUS_OK);
-    assert_true(atomic_load(&bench->index->rebuilding));
-    index_unlock(bench->index);
-    index_wait(bench->index);
-    assert_false(atomic_load(&bench->index->rebuilding));
-}
-
-static status_t delete (bench_t *bench, const char *study, const char *series, const char *sop,
-                        uint64_t *out_instances)
-{
-    Index__Delete what = INDEX__DELETE__INIT;
-    Index__Scope scope = INDEX__SCOPE__INIT;
-    scope.kind = INDEX__SCOPE__KIND__ALL;
-    what.scope = &scope;
-    what.study_instance_uid = (char *)study;
-    what.series_instance_uid = (char *)series;
-    what.sop_instance_uid = (char *)sop;
-    what.user = (char *)"tester";
-    return remove_run(bench->index, &what, out_instances);
-}
 
 /* ---- tests ------------------------------------------------------------------------------------- */
 
@@ -196,14 +142,16 @@ static void test_delete_and_rebuild(void **state)
         uint64_t gone = 0;
         (void)bench_store(bench, (sample_t[]){first, elsewhere, in_series_2}, 3);
         (void)bench_store(bench, (sample_t[]){second, again, other_bytes}, 3);
-        assert_int_equal(delete (bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
-                         STATUS_OK);
+        assert_int_equal(
+            delete_and_count(bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
+            STATUS_OK);
         assert_int_equal(gone, cases[i].gone);
         assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), cases[i].left);
         assert_int_equal(count(bench, "SELECT value FROM counters WHERE name = 'instances'"),
                          cases[i].left);
-        assert_int_equal(delete (bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
-                         STATUS_NOT_FOUND);
+        assert_int_equal(
+            delete_and_count(bench, cases[i].study, cases[i].series, cases[i].sop, &gone),
+            STATUS_NOT_FOUND);
         answers(bench, &before);
         rebuild(bench);
         answers(bench, &after);
@@ -221,7 +169,7 @@ static void test_deleted_instance_may_come_again(void **state)
     AUTO_BUFFER before = {0}, after = {0};
     uint64_t gone = 0;
     (void)bench_store(bench, &first, 1);
-    assert_int_equal(delete (bench, STUDY, "", "", &gone), STATUS_OK);
+    assert_int_equal(delete_and_count(bench, STUDY, "", "", &gone), STATUS_OK);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM names"), 0);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM modalities"), 0);
@@ -242,7 +190,7 @@ static void test_copy_takes_over(void **state)
     (void)bench_store(bench, (sample_t[]){first, other_study}, 2);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"),
                      0);
-    assert_int_equal(delete (bench, STUDY, "", "", &gone), STATUS_OK);
+    assert_int_equal(delete_and_count(bench, STUDY, "", "", &gone), STATUS_OK);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM studies WHERE study_instance_uid = '2.9'"),
                      1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies"), 0);
@@ -260,7 +208,7 @@ static void test_rotted_copy_holds_nothing_up(void **state)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "damage", 6, PACK_BLOCK_SIZE + 8), 6);
     close(fd);
-    assert_int_equal(delete (bench, STUDY, SERIES, "2.1.1", &gone), STATUS_OK);
+    assert_int_equal(delete_and_count(bench, STUDY, SERIES, "2.1.1", &gone), STATUS_OK);
     assert_int_equal(gone, 1);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM tombstones"), 1);
@@ -716,14 +664,12 @@ static void test_locate_of_a_known_version(void **state)
     assert_int_equal(found, 0);
     uint64_t deleted;
     study = locate_known(bench, "", 0, &found);
-    assert_int_equal(delete (bench, STUDY, SERIES, second.sop, &deleted), STATUS_OK);
+    assert_int_equal(delete_and_count(bench, STUDY, SERIES, second.sop, &deleted), STATUS_OK);
     (void)locate_known(bench, SERIES, changed, &found);
     assert_int_equal(found, 1);
     (void)locate_known(bench, "", study, &found);
     assert_int_equal(found, 2);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
@@ -755,12 +701,5 @@ int main(void)
         TEST(test_locate_pages),
         TEST(test_locate_of_a_known_version),
     };
-    static postgres_fixture_t postgres;
-    int failed = cmocka_run_group_tests_name("ingest, SQLite", tests, NULL, NULL);
-    if (!postgres_fixture_start(&postgres))
-        return 1;
-    bench_postgres = &postgres;
-    failed += cmocka_run_group_tests_name("ingest, PostgreSQL", tests, NULL, NULL);
-    postgres_fixture_stop(&postgres);
-    return failed;
+    return bench_run_on_both("ingest", tests, sizeof tests / sizeof *tests);
 }

@@ -194,12 +194,5 @@ int main(void)
         cmocka_unit_test(test_the_last_word_counts),
         cmocka_unit_test(test_no_word_is_needed),
     };
-    static postgres_fixture_t postgres;
-    int failed = cmocka_run_group_tests_name("messages, SQLite", tests, NULL, NULL);
-    if (!postgres_fixture_start(&postgres))
-        return 1;
-    bench_postgres = &postgres;
-    failed += cmocka_run_group_tests_name("messages, PostgreSQL", tests, NULL, NULL);
-    postgres_fixture_stop(&postgres);
-    return failed;
+    return bench_run_on_both("messages", tests, sizeof tests / sizeof *tests);
 }

@@ -1,4 +1,4 @@
-#include "support.h"
+#include "samples.h"
 
 #include "index/compaction.h"
 #include "pack/file.h"
@@ -9,59 +9,6 @@
 
 /* Deletion to its end: bytes go, what lives stays, whatever is interrupted; and the rows are those of a
  * rebuild at any time. */
-#define STUDY  "2.1"
-#define SERIES "2.1.0"
-
-/* clang-format off */
-static const sample_t first = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 1000};
-static const sample_t again = {"2.1.1", STUDY, SERIES, "First^A", "P1", "20210101", "10", "CT", "1", "A", "one", 2000};
-static const sample_t other_bytes = {"2.1.1", STUDY, SERIES, "Other^B", "P1", "20210101", "10", "CT", "1", "A", "two", 3000};
-static const sample_t second = {"2.1.2", STUDY, SERIES, "Second^C", "P1", "20210101", "10", "CT", "2", "A", "three", 500};
-static const sample_t elsewhere = {"2.2.1", "2.2", "2.2.0", "Else^D", "P2", "20220101", "11", "MR", "1", "B", "four", 7000};
-/* clang-format on */
-
-static int setup(void **state)
-{
-    static bench_t bench;
-    bench_open(&bench);
-    *state = &bench;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    bench_close(*state);
-    return 0;
-}
-
-static void rebuild(bench_t *bench)
-{
-    assert_true(index_lock(bench->index, INT64_MAX));
-    assert_int_equal(rebuild_start(bench->index), STATUS_OK);
-    index_unlock(bench->index);
-    index_wait(bench->index);
-    assert_false(atomic_load(&bench->index->rebuilding));
-}
-
-static Index__Scope *everything(void)
-{
-    static Index__Scope scope;
-    index__scope__init(&scope);
-    scope.kind = INDEX__SCOPE__KIND__ALL;
-    return &scope;
-}
-
-static status_t delete (bench_t *bench, const char *study, const char *series, const char *sop)
-{
-    uint64_t gone = 0;
-    Index__Delete what = INDEX__DELETE__INIT;
-    what.scope = everything();
-    what.study_instance_uid = (char *)study;
-    what.series_instance_uid = (char *)series;
-    what.sop_instance_uid = (char *)sop;
-    what.user = (char *)"tester";
-    return remove_run(bench->index, &what, &gone);
-}
 
 /* ---- what is in the packs folder --------------------------------------------------------------- */
 
@@ -894,8 +841,6 @@ static void test_held_pack_waits(void **state)
     assert_int_equal(files_with(bench, "Else^D"), 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -925,12 +870,5 @@ int main(void)
         TEST(test_nothing_waits_for_a_day_far_ahead),
         TEST(test_held_pack_waits),
     };
-    static postgres_fixture_t postgres;
-    int failed = cmocka_run_group_tests_name("retention, SQLite", tests, NULL, NULL);
-    if (!postgres_fixture_start(&postgres))
-        return 1;
-    bench_postgres = &postgres;
-    failed += cmocka_run_group_tests_name("retention, PostgreSQL", tests, NULL, NULL);
-    postgres_fixture_stop(&postgres);
-    return failed;
+    return bench_run_on_both("retention", tests, sizeof tests / sizeof *tests);
 }

@@ -210,6 +210,21 @@ static inline void bench_close(bench_t *bench)
     nftw(bench->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* A group of tests on SQLite files, then on a PostgreSQL server of its own. */
+static inline int bench_run_on_both(const char *name, const struct CMUnitTest *tests, size_t count)
+{
+    static postgres_fixture_t postgres;
+    AUTO_FREE char *on_sqlite = memory_format("%s, SQLite", name);
+    AUTO_FREE char *on_postgres = memory_format("%s, PostgreSQL", name);
+    int failed = _cmocka_run_group_tests(on_sqlite, tests, count, NULL, NULL);
+    if (!postgres_fixture_start(&postgres))
+        return 1;
+    bench_postgres = &postgres;
+    failed += _cmocka_run_group_tests(on_postgres, tests, count, NULL, NULL);
+    postgres_fixture_stop(&postgres);
+    return failed;
+}
+
 /* Writes samples into a new pack, seals it, and has the index read it. */
 static inline ulid_t bench_store(bench_t *bench, const sample_t *samples, size_t count)
 {
