@@ -1,10 +1,15 @@
 #include "dimse/sandbox.h"
 
+#include "base/memory.h"
+#include "dimse/sandbox_own.h"
 #include "pack/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -130,30 +135,24 @@ static int allow_from(scmp_filter_ctx filter, int call, int fd, unsigned argumen
 }
 
 /*
- * Every other number can only become a pack that was new when it was lent: nothing of another
- * association lies in it but its header. A number with a meaning of its own is never free again:
- * closing it is answered with success and comes true when the process ends. So the courier knows by
- * the end of its channel that no descriptor of a pack is left. The pack that was lent at the start
- * can be let go all the same: its number may come to mean the channel, and nothing else.
+ * Every other number can only become a pack, of which at least the header is another's. A number with a meaning of its
+ * own is never free again: closing it is answered with success and comes true when the process ends. So the
+ * courier knows by the end of its channel that no descriptor of a pack is left. What holds for the pack that was
+ * lent at the start, which has records of other associations, is the child's own (sandbox_own.c).
  */
 static int add_pack_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
 {
     int result = allow_on(filter, SCMP_SYS(close), -1);
     for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
-        bool is_kept = !is_pack(sandbox, fd) || fd == sandbox->pack;
-        result |= seccomp_rule_add(filter, is_kept ? SCMP_ACT_ERRNO(0) : SCMP_ACT_ALLOW,
-                                   SCMP_SYS(close), 1, DESCRIPTOR(fd));
+        result |=
+            seccomp_rule_add(filter, is_pack(sandbox, fd) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(0),
+                             SCMP_SYS(close), 1, DESCRIPTOR(fd));
         if (!is_pack(sandbox, fd))
             continue;
-        uint64_t first = fd == sandbox->pack ? sandbox->pack_start : PACK_BLOCK_SIZE;
-        result |= allow_from(filter, SCMP_SYS(pwrite64), fd, 3, first);
-        result |= allow_from(filter, SCMP_SYS(ftruncate), fd, 1, first);
+        result |= allow_from(filter, SCMP_SYS(pwrite64), fd, 3, PACK_BLOCK_SIZE);
+        result |= allow_from(filter, SCMP_SYS(ftruncate), fd, 1, PACK_BLOCK_SIZE);
     }
-    if (sandbox->pack >= 0)
-        result |= seccomp_rule_add(
-            filter, SCMP_ACT_ALLOW, SCMP_SYS(dup3), 2, DESCRIPTOR(sandbox->channel),
-            SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)(uint32_t)sandbox->pack));
-    return result;
+    return result | allow_on(filter, SCMP_SYS(dup3), sandbox->channel);
 }
 
 static int add_stream_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
@@ -188,10 +187,7 @@ static int add_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
                                SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH, 0));
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                SCMP_A1(SCMP_CMP_EQ, F_GETFL, 0));
-    /* abort() of this process, so that it is seen as one. */
-    result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                               SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
-    return result;
+    return result | seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
 }
 
 static status_t check_numbers(const sandbox_t *sandbox)
@@ -202,20 +198,64 @@ static status_t check_numbers(const sandbox_t *sandbox)
     return STATUS_OK;
 }
 
+/* The part that all children with the same numbers have in common, as a program for the kernel. */
+static struct {
+    int socket, channel;
+    struct sock_filter *code;
+    size_t size_bytes;
+} common = {-1, -1, NULL, 0};
+
+static int compile(const sandbox_t *sandbox, int file)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (!filter)
+        return -ENOMEM;
+    int result = add_rules(filter, sandbox);
+    if (result == 0)
+        result = seccomp_export_bpf(filter, file);
+    seccomp_release(filter);
+    return result;
+}
+
+status_t sandbox_prepare(int socket, int channel)
+{
+    const sandbox_t sandbox = {.socket = socket, .channel = channel, .pack = -1};
+    if (common.code && common.socket == socket && common.channel == channel)
+        return STATUS_OK;
+    AUTO_CLOSE int file = memfd_create("filter", MFD_CLOEXEC);
+    int result = file < 0 ? -errno : compile(&sandbox, file);
+    if (result != 0)
+        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(-result));
+    off_t size = lseek(file, 0, SEEK_END);
+    void *code = memory_allocate((size_t)size);
+    if (pread(file, code, (size_t)size, 0) != size) {
+        free(code);
+        return fail(STATUS_UNAVAILABLE, "seccomp: the filter cannot be read");
+    }
+    free(common.code);
+    common.code = code;
+    common.size_bytes = (size_t)size;
+    common.socket = socket;
+    common.channel = channel;
+    return STATUS_OK;
+}
+
+static status_t enter_common(void)
+{
+    const struct sock_fprog program = {(unsigned short)(common.size_bytes / sizeof *common.code),
+                                       common.code};
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(errno));
+    return STATUS_OK;
+}
+
 status_t sandbox_enter(const sandbox_t *sandbox)
 {
     TRY(check_numbers(sandbox));
+    TRY(sandbox_prepare(sandbox->socket, sandbox->channel));
     if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(STATUS_UNAVAILABLE, "prctl: %s", strerror(errno));
     TRY(set_limits(sandbox->largest_dataset_bytes));
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (!filter)
-        return fail(STATUS_UNAVAILABLE, "no seccomp filter");
-    int result = add_rules(filter, sandbox);
-    if (result == 0)
-        result = seccomp_load(filter);
-    seccomp_release(filter);
-    if (result != 0)
-        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(-result));
-    return STATUS_OK;
+    TRY(sandbox_enter_own(sandbox));
+    return enter_common();
 }

@@ -13,6 +13,14 @@ typedef struct {
 } sandbox_t;
 
 /*
+ * Makes ready what all children with these numbers have in common; whoever forks them calls it before. To compile it
+ * takes milliseconds, several times what the rest of an association without data costs.
+ *
+ * Fails: UNAVAILABLE (no memory, or the library cannot say it on this machine).
+ */
+status_t sandbox_prepare(int socket, int channel);
+
+/*
  * Gives up, for good, what a process that talks to a stranger does not need: files by name,
  * sockets of its own, other programs, other processes. A system call that is not on the list kills.
  *

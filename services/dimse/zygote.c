@@ -2,6 +2,7 @@
 
 #include "crypto/crypto.h"
 #include "dimse/refusal.h"
+#include "dimse/sandbox.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -56,6 +57,7 @@ static void spawn_child(zygote_t *zygote, const channel_message_t *spawn, const 
         tell_failure(spawn, fds[1], "too many children");
         return;
     }
+    sandbox_prepare(fds[0], fds[1]); /* a child tries again, and tells why it fails */
     pid_t pid = fork();
     if (pid == 0)
         become_child(zygote, spawn, fds);

@@ -193,6 +193,16 @@ static long keep_numbers(void)
     return 0;
 }
 
+static long signal_another(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), 0);
+}
+
+static long abort_itself(void)
+{
+    abort();
+}
+
 static long grow_beyond(void)
 {
     return ftruncate(PACK, INT64_C(1) << 40);
@@ -273,6 +283,8 @@ static const struct {
     {"a socket pair to pass it over", send_to_itself, SIGSYS},
     {"shutdown of the channel", hang_up, SIGSYS},
     {"fork", fork_another, SIGSYS},
+    {"tgkill of another process", signal_another, SIGSYS},
+    {"abort", abort_itself, SIGABRT},
     {"a file of a terabyte", grow_beyond, SIGXFSZ},
     {"close of the channel", keep_channel, 0},
     {"close of all that has a number", keep_numbers, 0},
@@ -346,9 +358,8 @@ static int try_in_child(int old, int new, uint64_t start, long (*attempt)(void))
     return status;
 }
 
-static void earlier_records_are_out_of_reach(void **state)
+static void try_all(void)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int old = make_file(START), new = make_file(4096);
         int status = try_in_child(old, new, START, cases[i].attempt);
@@ -360,6 +371,26 @@ static void earlier_records_are_out_of_reach(void **state)
         close(old);
         close(new);
     }
+}
+
+static void earlier_records_are_out_of_reach(void **state)
+{
+    (void)state;
+    try_all();
+}
+
+static void what_was_made_ready_before_the_fork_is_the_same(void **state)
+{
+    (void)state;
+    assert_int_equal(sandbox_prepare(SOCKET, CHANNEL), STATUS_OK);
+    try_all();
+}
+
+static void what_was_made_ready_for_other_numbers_is_not_used(void **state)
+{
+    (void)state;
+    assert_int_equal(sandbox_prepare(CHANNEL, SOCKET), STATUS_OK);
+    try_all();
 }
 
 static long write_below_4g(void)
@@ -444,6 +475,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(earlier_records_are_out_of_reach),
+        cmocka_unit_test(what_was_made_ready_before_the_fork_is_the_same),
+        cmocka_unit_test(what_was_made_ready_for_other_numbers_is_not_used),
         cmocka_unit_test(both_halves_of_an_offset_count),
         cmocka_unit_test(a_pack_is_written_as_ever),
     };
