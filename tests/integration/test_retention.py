@@ -1,5 +1,6 @@
 """Deletion to its end, and what must not be deleted: over the real programs, with a short grace."""
 import os
+import signal
 import struct
 import threading
 import time
@@ -31,14 +32,17 @@ class Image:
         self.data = dataset(CT, self.instance, self.study, self.series, pixels=self.pixels)
 
 
+def part_of(image):
+    return b"\r\n--B\r\nContent-Type: application/dicom\r\n\r\n" + part10(image.data, image.instance)
+
+
 class Archive:
     def __init__(self, stack):
         self.stack = stack
         self.web = stack.session()
 
     def store(self, *images):
-        body = b"".join(b"\r\n--B\r\nContent-Type: application/dicom\r\n\r\n" + part10(i.data, i.instance)
-                        for i in images) + b"\r\n--B--\r\n"
+        body = b"".join(map(part_of, images)) + b"\r\n--B--\r\n"
         answer = self.web.post(self.stack.web + "/studies", data=body, timeout=30, headers={
             "Accept": JSON, "Content-Type": 'multipart/related; type="application/dicom"; boundary=B'})
         assert answer.status_code in (200, 202), answer.text
@@ -209,6 +213,85 @@ def test_deleted_bytes_go_though_nobody_rests():
         wait_until(lambda: all(archive.is_known(image) for image in late))
         assert archive.bytes_of(held) == held.data
         stack.zpacs("verify")
+
+
+class Hesitant:
+    """A body of some length that comes in two parts, the second one later."""
+
+    def __init__(self, first, second, pause_s):
+        self.parts, self.length, self.pause_s = [first, second], len(first) + len(second), pause_s
+
+    def __len__(self):
+        return self.length
+
+    def read(self, _=-1):
+        if len(self.parts) == 1:
+            time.sleep(self.pause_s)
+        return self.parts.pop(0) if self.parts else b""
+
+
+def packs_of(stack, images):
+    """The packs that hold any of them."""
+    packs = (stack.data / "packs").rglob("*.pack")
+    return {pack.name for pack in packs if any(image.pixels in pack.read_bytes() for image in images)}
+
+
+def test_who_writes_for_long_changes_the_pack():
+    """Amid one STOW-RS request, and amid one import."""
+    with Stack(**LONG, ZPACS_PACK_OPEN_SECONDS="2") as stack:
+        archive = Archive(stack)
+        early, middle, late = Image(), Image(), Image()
+        # The first ends where the next begins, and a body is read in large pieces.
+        middle.data = dataset(CT, middle.instance, middle.study, middle.series, pixels=os.urandom(3_000_000))
+        answer = archive.web.post(archive.stack.web + "/studies", timeout=60, headers={
+            "Accept": JSON, "Content-Type": 'multipart/related; type="application/dicom"; boundary=B',
+        }, data=Hesitant(part_of(early) + part_of(middle), part_of(late) + b"\r\n--B--\r\n", 3))
+        assert answer.status_code == 200, answer.text
+        wait_until(lambda: archive.is_known(early) and archive.is_known(late))
+        assert len(packs_of(stack, [early])) == len(packs_of(stack, [late])) == 1
+        assert len(packs_of(stack, [early, late])) == 2
+
+        folder = stack.folder / "files"
+        folder.mkdir()
+        images = [Image() for _ in range(2000)]
+        for image in images:
+            image.pixels = image.pixels[:500]
+            image.data = dataset(CT, image.instance, image.study, image.series, pixels=image.pixels)
+            (folder / image.instance).write_bytes(part10(image.data, image.instance))
+        done = []
+        importing = threading.Thread(target=lambda: done.append(stack.zpacs("import", folder)))
+        importing.start()
+        process = None
+        while not (process := process or process_with("zpacs-cli", folder)) or not writes_a_pack(process):
+            assert importing.is_alive(), "it was done before it could be held up"
+        os.kill(process, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(process, signal.SIGCONT)
+        importing.join()
+        assert "2000 stored" in done[0].stderr
+        assert len(packs_of(stack, images)) >= 2
+        wait_until(lambda: all(archive.is_known(image) for image in images[:5] + images[-5:]))
+        stack.zpacs("verify")
+
+
+def process_with(program, argument):
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path("/proc", process, "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if Path(words[0]).name == program and str(argument) in words:
+            return int(process)
+    return None
+
+
+def writes_a_pack(process):
+    """It has one open that holds a record."""
+    try:
+        files = [link for link in Path(f"/proc/{process}/fd").iterdir() if os.readlink(link).endswith(".pack")]
+        return any(file.stat().st_size > 4096 for file in files)
+    except OSError:
+        return False
 
 
 def test_reading_goes_on_while_packs_are_compacted(short):
