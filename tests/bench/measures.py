@@ -79,12 +79,21 @@ def query_measures(corpus):
                    lambda static: empty_request(static, CONNECTIONS), key="rps")
 
 
+def get_warm(target, web, paths, accept, count=None):
+    """What is asked for has been asked for before, so that no first answer is among those that count."""
+    first = g.get(target, web, paths[:1], accept, count=1)
+    if "error" in first:
+        return first
+    result = g.get(target, web, paths, accept, count=count)
+    return {**result, "operations": result["operations"] + 1}
+
+
 def retrieve_measures(corpus):
     frames = [f"{path}/frames/1" for path in corpus.instances()]
     static_frames = [f"/frame{number}" for number in range(1, 301)]
     metadata, series = [f"{corpus.series()}/metadata"], [corpus.series()]
     yield latency("wado", "metadata300", "metadata of a series of 300, warm",
-                  lambda run, target, web: g.get(target, web, metadata, JSON, count=5))
+                  lambda run, target, web: get_warm(target, web, metadata, JSON, 5))
     yield latency("wado", "metadata1", "metadata of an instance",
                   lambda run, target, web: g.get(target, web, [f"{path}/metadata" for path in corpus.instances()], JSON))
     for connections in (1, 4):
@@ -99,7 +108,7 @@ def retrieve_measures(corpus):
                    lambda run, target, web, c=connections: g.get(target, web, frames, FRAME, c),
                    lambda static, c=connections: g.get(static, static["web"], static_frames, "*/*", c), key="rps")
     yield latency("wado", "bigframe", "frame of a 210 MB multi-frame, warm",
-                  lambda run, target, web: g.get(target, web, corpus.frames_of_multi_frame(), FRAME),
+                  lambda run, target, web: get_warm(target, web, corpus.frames_of_multi_frame(), FRAME),
                   lambda static: g.get(static, static["web"], static_frames[:11], "*/*"))
 
 

@@ -3,8 +3,9 @@
 #
 # TCP_NODELAY=1: DCMTK writes a PDU in two pieces; without it each answer waits 40 ms for the sender's
 # delayed acknowledgement.
-# While loading: files are not synced, and the index has eight connections to PostgreSQL. What is measured has
-# Orthanc's defaults: each file synced (SyncStorageArea), one connection.
+# While loading files are not synced, and no series becomes stable, which would have its metadata prepared. What is
+# measured has Orthanc's defaults. One connection to PostgreSQL: with more of them its transactions collide and
+# instances are refused.
 export TCP_NODELAY=1
 
 orthanc_start() { # [LOADING]
@@ -30,7 +31,7 @@ orthanc_configuration() { # FOLDER [LOADING]
         more=", \"$plugins/libOrthancPostgreSQLIndex.so\""
         database=", \"PostgreSQL\": {\"EnableIndex\": true, \"EnableStorage\": false, \"Host\": \"127.0.0.1\",
   \"Port\": $((PORT + 40)), \"Database\": \"bench\", \"Username\": \"postgres\", \"Password\": \"x\", \"Lock\": false,
-  \"IndexConnectionsCount\": $([ -n "$2" ] && echo 8 || echo 1)}"
+  \"IndexConnectionsCount\": 1}"
     fi
     cat <<JSON
 { "Name": "$NAME", "StorageDirectory": "$1/db", "IndexDirectory": "$1/db",
@@ -38,7 +39,7 @@ orthanc_configuration() { # FOLDER [LOADING]
   "HttpPort": $((PORT + 1)), "HttpThreadsCount": 50, "RemoteAccessAllowed": false, "AuthenticationEnabled": false,
   "DicomPort": $((PORT + 32)), "DicomAet": "ORTHANC", "DicomThreadsCount": 8, "MaximumPduLength": 131072,
   "StorageCompression": false, "SyncStorageArea": $([ -n "$2" ] && echo false || echo true),
-  "ConcurrentJobs": 4, "SaveJobs": false, "WebDavEnabled": false,
+  "StableAge": $([ -n "$2" ] && echo 1000000 || echo 60), "ConcurrentJobs": 4, "SaveJobs": false, "WebDavEnabled": false,
   "DicomAlwaysAllowFind": true, "DicomAlwaysAllowGet": true, "DicomAlwaysAllowMove": true,
   "DicomWeb": {"Enable": true, "Root": "/dicom-web/", "EnableWado": true, "Host": "127.0.0.1", "Ssl": false,
   "SeriesMetadata": "Full", "StudiesMetadata": "Full", "EnableMetadataCache": true}$database }

@@ -3,8 +3,9 @@ import math
 from html import escape
 
 import goals
+from results import short
 
-ROW, LEFT, WIDTH, TOP, RIGHT = 18, 330, 520, 46, 60
+ROW, LEFT, WIDTH, TOP, RIGHT = 18, 350, 520, 46, 60
 BAR, MARK = "#0b6bcb", "#c2410c"
 
 
@@ -31,7 +32,7 @@ def plot(results, section):
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + RIGHT} {height}" '
              'font-family="sans-serif" font-size="11">',
              f'<rect width="{LEFT + WIDTH + RIGHT}" height="{height}" fill="#fff"/>',
-             f'<text x="8" y="16" font-size="13">{escape(results.ours)}: how many times better than the best peer; '
+             f'<text x="8" y="16" font-size="13">{escape(results.ours)}: how many times better than the best Orthanc; '
              f'<tspan fill="{MARK}">mark: goal</tspan></text>']
     for exponent in range(low, high + 1):
         x = at(10 ** exponent)
@@ -41,7 +42,7 @@ def plot(results, section):
         y, left, right = TOP + ROW * i, min(at(ratio), at(1)), max(at(ratio), at(1))
         parts.append(f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(title)}</text>'
                      f'<rect x="{left:.1f}" y="{y + 3}" width="{max(right - left, 1):.1f}" height="{ROW - 6}" fill="{BAR}"/>'
-                     f'<text x="{right + 5:.1f}" y="{y + 12}" fill="#333">{ratio:.3g}</text>')
+                     f'<text x="{right + 5:.1f}" y="{y + 12}" fill="#333">{short(ratio)}</text>')
         if goal:
             parts.append(f'<path d="M{at(goal):.1f} {y + 1}v{ROW - 2}" stroke="{MARK}" stroke-width="3"/>')
     return "\n".join(parts) + "\n</svg>\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import goals
 from plot import plot
-from results import BARE, FLOOR, Results
+from results import BARE, FLOOR, Results, short
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "performance.md"
@@ -19,19 +19,13 @@ NOTES = """\
 Every measure of all systems and of its floor in turn, {rounds}, on {machine}; {date}. Each system held {instances} small \
 instances, 600 CT and a multi-frame of 210 MB before. Compare the ratios, not figures of different days. Cells: the median, in brackets the range; behind \
 the dot CPU milliseconds of all its processes per operation. A DICOMweb figure of a peer is one behind our nginx with our configuration, *bare* that \
-without it. *x peer* is how many times better {ours} is than the best peer of each round (the median of the rounds). \
+without it. *x peer* is how many times better {ours} is than the best Orthanc of each round (the median of the rounds). \
 Peers run with `TCP_NODELAY=1`; they were loaded \
-without syncs and then started again with their defaults, which sync; dcmqrscp syncs nothing before it answers. Each system on PostgreSQL has a server of its own, \
+without syncs and then started again with their defaults, which sync; dcmqrscp syncs nothing before it answers, so nothing is compared with it. Each system on PostgreSQL has a server of its own, \
 whose CPU and memory are counted with it.
 
 Floors: for C-STORE a program that receives the same bytes, writes each instance into a file and syncs it before it answers; for frames and \
 series our nginx before an nginx with files; for queries an empty answer through both."""
-
-
-def short(value):
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def cell(results, measure, column):
@@ -101,7 +95,7 @@ def body(results, section):
                           date=found["date"], instances=f"{found['instances']:,}", ours=results.ours),
              table_of_goals(results, section)]
     if section:
-        parts.append(f"![times better than the best peer](performance-{section}.svg)")
+        parts.append(f"![times better than the best Orthanc](performance-{section}.svg)")
     parts.append(table_of_figures(results) + failures(results))
     return "\n\n".join(part for part in parts if part)
 
