@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -211,11 +212,25 @@ static int block_signals(void)
     return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+/*
+ * As many descriptors as may be had: a shell's own limit is often 1024, and libzmq aborts when a peer that connects
+ * to an ipc socket gets none. Nothing of ours calls select() with numbers that high.
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(const service_t *service, void *config, int signal_fd)
 {
     const service_config_t *common = config;
     process_t process = {.service = service, .signal_fd = signal_fd, .drain_ms = common->drain_ms};
     log_set_level((log_level_t)log_level_from_text(common->log_level));
+    raise_descriptor_limit();
 
     status_t status = wire_keys_make(common->keys, service->name);
     if (status != STATUS_OK)

@@ -2,7 +2,7 @@
 
 A process, so that the work of the strangers does not slow it down.
 usage: onlooker.py DICOM-PORT HTTP-PORT TOKEN
-    <  go KIND...   begin to ask (echo, query)
+    <  go KIND...   begin to ask (echo, query, upload)
     <  stop         > {"echo": [count, slowest_s], "query": [...], "failures": [...], "machine_s": ...}
 machine_s: how much later than asked for the machine woke this process, at the worst; ours is not faster.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from dimse_client import IMPLICIT, VERIFICATION, Association  # noqa: E402
+from instances import instance, part10  # noqa: E402
 
 ADDRESS = "127.0.0.2"  # the limits per address are for the strangers alone
 PATIENCE_S = 30
@@ -28,16 +29,26 @@ def echo(dicom_port):
             raise ValueError("C-ECHO failed")
 
 
-def query(http_port, token):
-    connection = http.client.HTTPConnection("127.0.0.1", http_port, PATIENCE_S, (ADDRESS, 0))
+def http_request(port, token, *request, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, PATIENCE_S, (ADDRESS, 0))
     try:
-        connection.request("GET", "/dicom-web/studies?limit=5", headers={"Authorization": f"Bearer {token}"})
+        connection.request(*request, headers={"Authorization": f"Bearer {token}", **headers})
         answer = connection.getresponse()
         answer.read()
         if answer.status not in (200, 204):
-            raise ValueError(f"query: {answer.status}")
+            raise ValueError(f"{request[0]}: {answer.status}")
     finally:
         connection.close()
+
+
+def query(port, token):
+    http_request(port, token, "GET", "/dicom-web/studies?limit=5")
+
+
+def upload(port, token):
+    body = b"--B\r\nContent-Type: application/dicom\r\n\r\n" + part10(instance()) + b"\r\n--B--\r\n"
+    http_request(port, token, "POST", "/dicom-web/studies", body,
+                 **{"Content-Type": 'multipart/related; type="application/dicom"; boundary=B'})
 
 
 def hears_something():
@@ -68,7 +79,8 @@ def rounds(kinds, calls):
 
 
 def main(dicom_port, http_port, token):
-    calls = {"echo": lambda: echo(int(dicom_port)), "query": lambda: query(int(http_port), token)}
+    calls = {"echo": lambda: echo(int(dicom_port)), "query": lambda: query(int(http_port), token),
+             "upload": lambda: upload(int(http_port), token)}
     while line := ORDERS.readline().decode():
         seen = rounds(line.split()[1:], calls)
         ORDERS.readline()

@@ -38,8 +38,9 @@ def test_slow_headers(stack):
         crowd.stay(SECONDS, b"x")
 
 
+@pytest.mark.asks("echo", "query", "upload")
 def test_slow_bodies(stack, web):
-    """Uploads of which a byte a second comes: they end, and the next one is taken."""
+    """Uploads of which a byte a second comes: those of others are taken meanwhile."""
     begin = stow_head(stack, "Content-Length: 100000") + b"--B\r\n"
     with Crowd(stack.port, count("slow bodies"), begin) as crowd:
         crowd.stay(SECONDS, b"x")

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -40,7 +41,10 @@ static status_t example_start(void *config, void **out_state)
     if (strcmp(self->mood, "broken") == 0)
         return (fail)(STATUS_UNAVAILABLE, "no disk"); /* past cmocka's macro */
     *out_state = self;
-    log_info("example.started", LOG_TEXT("keys", self->service.keys));
+    struct rlimit descriptors;
+    getrlimit(RLIMIT_NOFILE, &descriptors);
+    log_info("example.started", LOG_TEXT("keys", self->service.keys),
+             LOG_NUMBER("descriptors", descriptors.rlim_cur));
     return STATUS_OK;
 }
 
@@ -188,6 +192,24 @@ static void starts_drains_and_stops(void **state)
     struct stat info;
     assert_int_equal(stat(key, &info), 0);
     assert_int_equal(info.st_mode & 0777, 0600);
+}
+
+static void takes_as_many_descriptors_as_it_may(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    assert_true(before.rlim_max > 256);
+    struct rlimit low = {256, before.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &low);
+    child_t child = start("", NULL, NULL);
+    setrlimit(RLIMIT_NOFILE, &before);
+    wait_for(&child, "service.ready");
+    kill(child.pid, SIGTERM);
+    assert_int_equal(end(&child), 0);
+    AUTO_FREE char *said =
+        memory_format("\"descriptors\":%llu", (unsigned long long)before.rlim_max);
+    assert_non_null(strstr(child.text, said));
 }
 
 static void draining_has_a_limit(void **state)
@@ -376,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_drains_and_stops),
+        cmocka_unit_test(takes_as_many_descriptors_as_it_may),
         cmocka_unit_test(draining_has_a_limit),
         cmocka_unit_test(a_second_signal_ends_at_once),
         cmocka_unit_test(exit_codes_say_whose_turn_it_is),
