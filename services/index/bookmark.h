@@ -14,7 +14,7 @@
 enum {
     BOOKMARKS_MAX = 4096,
     BOOKMARK_LIFETIME_MS = 5 * 60 * 1000,
-    PLACE_COLUMNS_MAX = 4, /* of an order (page.h) */
+    PLACE_COLUMNS_MAX = 8, /* of an order (page.h) */
     BOOKMARK_VERSION_UNKNOWN = -1
 };
 
@@ -62,7 +62,7 @@ void bookmark_note(const query_digest_t *query, const bookmark_t *bookmark, int6
  * walks know of places between is of the past. */
 void bookmarks_supersede(const query_digest_t *query, uint32_t from, uint32_t to, int64_t begun_ms);
 
-/* Before a rebuild: the rows get other ids. */
+/* Before a rebuild: the rows go. */
 void bookmarks_forget(void);
 
 #endif

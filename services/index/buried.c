@@ -106,6 +106,7 @@ status_t rows_put_buried(rows_t *rows, const entry_t *entry, int64_t decided_us)
     statement_bind_int64(put, 9, (int64_t)entry->record.dataset_length);
     statement_bind_int64(put, 10, rows_dead_since(rows, decided_us, entry->origin.received_us));
     TRY(statement_post(put));
+    TRY(rows_count_source(rows, entry->source, entry->origin.received_us, 0));
     return rows_waste(rows, &entry->record.pack, (int64_t)entry->record.dataset_length);
 }
 

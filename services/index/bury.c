@@ -257,7 +257,8 @@ status_t rows_bury(rows_t *rows, const pack_record_t *record, const Pack__Tombst
     if (status == STATUS_OK)
         status = graves_dig(rows, &graves);
     graves_destroy(&graves);
-    return status;
+    return status == STATUS_OK ? rows_change_survivors(rows, spell.study, spell.series, spell.sop)
+                               : status;
 }
 
 /* ---- decisions --------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 #include "index/changes.h"
 
+#include "base/memory.h"
 #include "index/schema.h"
 #include "log/log.h"
 
@@ -63,6 +64,58 @@ status_t rows_change(rows_t *rows, const char *kind, const char *study, const ch
         statement_bind_null(insert, 7);
     return statement_post(insert);
 }
+
+/* ---- survivors --------------------------------------------------------------------------------- */
+
+typedef struct {
+    uid_text_t series, sop;
+    char source[SOURCE_MAX];
+    bool unreadable;
+} survivor_t;
+
+static status_t survivors_find(rows_t *rows, const char *study, const char *series, const char *sop,
+                               survivor_t **out_survivors, size_t *out_count)
+{
+    AUTO_STATEMENT *find = NULL;
+    size_t capacity = 0;
+    TRY(database_prepare(rows->database,
+                         "SELECT e.series_instance_uid, i.sop_instance_uid, i.source, i.unreadable"
+                         " FROM studies s JOIN series e ON e.study = s.id"
+                         " JOIN instances i ON i.series = e.id WHERE s.study_instance_uid = $1"
+                         " AND ($2 = '' OR e.series_instance_uid = $2)"
+                         " AND ($3 = '' OR i.sop_instance_uid = $3) ORDER BY i.id",
+                         &find));
+    statement_bind_text(find, 1, study);
+    statement_bind_text(find, 2, series);
+    statement_bind_text(find, 3, sop);
+    for (bool row = true;;) {
+        TRY(statement_step(find, &row));
+        if (!row)
+            return STATUS_OK;
+        if (*out_count == capacity) {
+            capacity = capacity ? 2 * capacity : 64;
+            *out_survivors = memory_resize(*out_survivors, capacity * sizeof **out_survivors);
+        }
+        survivor_t *survivor = &(*out_survivors)[(*out_count)++];
+        snprintf(survivor->series, sizeof(uid_text_t), "%s", statement_text(find, 0));
+        snprintf(survivor->sop, sizeof(uid_text_t), "%s", statement_text(find, 1));
+        snprintf(survivor->source, sizeof survivor->source, "%s", statement_text(find, 2));
+        survivor->unreadable = statement_int64(find, 3) != 0;
+    }
+}
+
+status_t rows_change_survivors(rows_t *rows, const char *study, const char *series, const char *sop)
+{
+    AUTO_FREE survivor_t *survivors = NULL;
+    size_t count = 0;
+    TRY(survivors_find(rows, study, series, sop, &survivors, &count));
+    for (size_t i = 0; i < count; i++)
+        TRY(rows_change(rows, survivors[i].unreadable ? "instance.unreadable" : "instance.stored",
+                        study, survivors[i].series, survivors[i].sop, survivors[i].source));
+    return STATUS_OK;
+}
+
+/* ---- numbering what others wrote --------------------------------------------------------------- */
 
 static status_t unnumbered_find(rows_t *rows, int64_t *out_ids, size_t *out_count)
 {

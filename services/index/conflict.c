@@ -192,7 +192,7 @@ static status_t second_put(rows_t *rows, const entry_t *entry, const instance_ro
     TRY(copy_move(rows, entry, &moved));
     if (moved)
         return STATUS_OK;
-    TRY(rows_count_source(rows, entry));
+    TRY(rows_count_source(rows, entry->source, entry->origin.received_us, 0));
     TRY(rows_change(rows, same ? "instance.duplicate" : "instance.conflict",
                     entry->study_instance_uid, entry->series_instance_uid, entry->sop_instance_uid,
                     entry->source));
@@ -213,13 +213,12 @@ status_t rows_put_living(rows_t *rows, const entry_t *entry, put_t *out_put)
     if (later) { /* the usual case: one statement tells that there is no such instance yet */
         TRY(rows_insert(rows, entry, &inserted));
         if (inserted)
-            return rows_count_source(rows, entry);
+            return STATUS_OK;
     }
     TRY(rows_find_instance(rows, entry->sop_instance_uid, &found, &row));
     if (found)
         return second_put(rows, entry, &row, out_put);
-    TRY(must_insert(rows, entry));
-    return rows_count_source(rows, entry);
+    return must_insert(rows, entry);
 }
 
 status_t rows_put(rows_t *rows, const entry_t *entry, put_t *out_put)

@@ -126,7 +126,7 @@ static status_t instance_put(rows_t *rows, const entry_t *entry, const series_ro
     rows->counters[COUNTER_INSTANCES]++;
     rows->counters[COUNTER_BYTES] += (int64_t)entry->record.dataset_length;
     rows->counters[COUNTER_UNREADABLE] += entry->unreadable;
-    return STATUS_OK;
+    return rows_count_source(rows, entry->source, entry->origin.received_us, 1);
 }
 
 static status_t modality_note(rows_t *rows, const entry_t *entry, series_row_t *series)
@@ -177,7 +177,8 @@ status_t rows_delete_instance(rows_t *rows, int64_t id)
 {
     AUTO_STATEMENT *clear = NULL;
     TRY(database_prepare(rows->database,
-                         "DELETE FROM instances WHERE id = $1 RETURNING dataset_length, unreadable",
+                         "DELETE FROM instances WHERE id = $1"
+                         " RETURNING dataset_length, unreadable, source",
                          &clear));
     statement_bind_int64(clear, 1, id);
     bool row = false;
@@ -187,5 +188,6 @@ status_t rows_delete_instance(rows_t *rows, int64_t id)
     rows->counters[COUNTER_INSTANCES]--;
     rows->counters[COUNTER_BYTES] -= statement_int64(clear, 0);
     rows->counters[COUNTER_UNREADABLE] -= statement_int64(clear, 1);
+    TRY(rows_count_source(rows, statement_text(clear, 2), 0, -1));
     return statement_step(clear, &row);
 }

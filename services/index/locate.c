@@ -10,26 +10,37 @@
 
 enum { LOCATIONS_MAX = 900 /* of a page: at most 540 bytes each, below 512 KiB */ };
 
-/* Where a page ends: the order's key of its last row. Objects without a number come last. */
+/* Where a page ends: the order's key of its last row. Objects without a number come last; among
+ * those of one number what was received first comes first. */
 typedef struct {
-    int64_t series_number, series, instance_number, instance;
+    int64_t series_number, instance_number;
+    origin_t series, instance;
 } place_t;
 
 #define NO_NUMBER       "9223372036854775807"
 #define SERIES_NUMBER   "COALESCE(e.series_number, " NO_NUMBER ")"
 #define INSTANCE_NUMBER "COALESCE(i.instance_number, " NO_NUMBER ")"
+#define ORDER                                                                                      \
+    SERIES_NUMBER ", e.first_received_us, e.first_pack, e.first_sequence, " INSTANCE_NUMBER        \
+                  ", i.received_us, i.origin_pack, i.origin_sequence"
+
+enum {
+    COLUMN_FRAMES = 13,
+    COLUMN_STUDY_VERSION,
+    COLUMN_SERIES_VERSION,
+    COLUMN_INSTANCE_VERSION,
+    COLUMN_ORDER
+};
 
 static const char locate_sql[] =
     "SELECT s.study_instance_uid, e.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,"
     " i.transfer_syntax_uid, i.pack, i.source_ae_title, i.record_offset, i.dataset_offset,"
     " i.dataset_length, i.pixel_data_offset, i.pixel_value_offset, i.pixel_value_length,"
-    " i.number_of_frames, " SERIES_NUMBER ", e.id, " INSTANCE_NUMBER ", i.id,"
-    " s.version, e.version, i.version"
+    " i.number_of_frames, s.version, e.version, i.version, " ORDER
     " FROM studies s JOIN series e ON e.study = s.id JOIN instances i ON i.series = e.id"
     " WHERE s.study_instance_uid = $1 AND ($2 = '' OR e.series_instance_uid = $2)"
     " AND ($3 = '' OR i.sop_instance_uid = $3)"
-    " AND (" SERIES_NUMBER ", e.id, " INSTANCE_NUMBER ", i.id) > ($4, $5, $6, $7)"
-    " ORDER BY " SERIES_NUMBER ", e.id, " INSTANCE_NUMBER ", i.id LIMIT $8";
+    " AND (" ORDER ") > ($4, $5, $6, $7, $8, $9, $10, $11) ORDER BY " ORDER " LIMIT $12";
 
 /* The study and series of an instance, where the question leaves them open or to check them. */
 static status_t parents_find(database_t *reader, const char *sop, uid_text_t out_study,
@@ -66,7 +77,7 @@ static Index__Location *location_make(statement_t *find)
         *texts[i] = memory_copy_text(statement_text(find, i));
     for (int i = 0; i < 6; i++)
         *numbers[i] = (uint64_t)statement_int64(find, 7 + i);
-    int64_t frames = statement_int64(find, 13);
+    int64_t frames = statement_int64(find, COLUMN_FRAMES);
     location->number_of_frames = frames > 0 && frames <= UINT32_MAX ? (uint32_t)frames : 1;
     return location;
 }
@@ -101,6 +112,32 @@ static status_t version_find(database_t *reader, const char *study, const char *
     return row ? version_mix(reader, statement_int64(find, 0), out_version) : STATUS_OK;
 }
 
+static origin_t origin_read(statement_t *find, int first_column)
+{
+    origin_t origin = {.received_us = statement_int64(find, first_column),
+                       .sequence = statement_int64(find, first_column + 2)};
+    snprintf(origin.pack.text, sizeof origin.pack.text, "%s",
+             statement_text(find, first_column + 1));
+    return origin;
+}
+
+static place_t place_of(statement_t *find)
+{
+    return (place_t){.series_number = statement_int64(find, COLUMN_ORDER),
+                     .series = origin_read(find, COLUMN_ORDER + 1),
+                     .instance_number = statement_int64(find, COLUMN_ORDER + 4),
+                     .instance = origin_read(find, COLUMN_ORDER + 5)};
+}
+
+static char *place_write(const place_t *place)
+{
+    return memory_format(
+        "%" PRId64 ".%" PRId64 ".%s.%" PRId64 ".%" PRId64 ".%" PRId64 ".%s.%" PRId64,
+        place->series_number, place->series.received_us, place->series.pack.text,
+        place->series.sequence, place->instance_number, place->instance.received_us,
+        place->instance.pack.text, place->instance.sequence);
+}
+
 static status_t page_read(database_t *reader, statement_t *find, int version_column,
                           Index__Located *reply)
 {
@@ -113,29 +150,44 @@ static status_t page_read(database_t *reader, statement_t *find, int version_col
         if (reply->n_locations == 0)
             TRY(version_mix(reader, statement_int64(find, version_column), &reply->version));
         if (reply->n_locations == LOCATIONS_MAX) {
-            reply->next =
-                memory_format("%" PRId64 ".%" PRId64 ".%" PRId64 ".%" PRId64, place.series_number,
-                              place.series, place.instance_number, place.instance);
+            reply->next = place_write(&place);
             return STATUS_OK;
         }
         reply->locations[reply->n_locations++] = location_make(find);
-        place = (place_t){statement_int64(find, 14), statement_int64(find, 15),
-                          statement_int64(find, 16), statement_int64(find, 17)};
+        place = place_of(find);
     }
 }
 
 static status_t place_read(const char *after, place_t *out_place)
 {
     int end = 0;
-    *out_place = (place_t){INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN};
+    *out_place = (place_t){.series_number = INT64_MIN};
     if (!*after)
         return STATUS_OK;
-    if (sscanf(after, "%" SCNd64 ".%" SCNd64 ".%" SCNd64 ".%" SCNd64 "%n",
-               &out_place->series_number, &out_place->series, &out_place->instance_number,
-               &out_place->instance, &end) != 4 ||
+    if (sscanf(after,
+               "%" SCNd64 ".%" SCNd64 ".%26[0-9A-Z].%" SCNd64 ".%" SCNd64 ".%" SCNd64
+               ".%26[0-9A-Z].%" SCNd64 "%n",
+               &out_place->series_number, &out_place->series.received_us,
+               out_place->series.pack.text, &out_place->series.sequence,
+               &out_place->instance_number, &out_place->instance.received_us,
+               out_place->instance.pack.text, &out_place->instance.sequence, &end) != 8 ||
         after[end])
         return fail(STATUS_INVALID, "`after` is not what `next` was");
     return STATUS_OK;
+}
+
+/* From $4 on, and how many. */
+static void place_bind(statement_t *find, const place_t *place)
+{
+    const origin_t *origins[] = {&place->series, &place->instance};
+    statement_bind_int64(find, 4, place->series_number);
+    statement_bind_int64(find, 8, place->instance_number);
+    for (int i = 0; i < 2; i++) {
+        statement_bind_int64(find, 5 + 4 * i, origins[i]->received_us);
+        statement_bind_text(find, 6 + 4 * i, origins[i]->pack.text);
+        statement_bind_int64(find, 7 + 4 * i, origins[i]->sequence);
+    }
+    statement_bind_int64(find, 12, LOCATIONS_MAX + 1);
 }
 
 static status_t locate(database_t *reader, const Index__Locate *query, Index__Located *reply)
@@ -160,12 +212,10 @@ static status_t locate(database_t *reader, const Index__Locate *query, Index__Lo
     statement_bind_text(find, 1, wanted_study);
     statement_bind_text(find, 2, wanted_series);
     statement_bind_text(find, 3, query->sop_instance_uid);
-    statement_bind_int64(find, 4, place.series_number);
-    statement_bind_int64(find, 5, place.series);
-    statement_bind_int64(find, 6, place.instance_number);
-    statement_bind_int64(find, 7, place.instance);
-    statement_bind_int64(find, 8, LOCATIONS_MAX + 1);
-    int level = *query->sop_instance_uid ? 20 : *query->series_instance_uid ? 19 : 18;
+    place_bind(find, &place);
+    int level = *query->sop_instance_uid      ? COLUMN_INSTANCE_VERSION
+                : *query->series_instance_uid ? COLUMN_SERIES_VERSION
+                                              : COLUMN_STUDY_VERSION;
     TRY(page_read(reader, find, level, reply));
     return reply->n_locations || *query->after ? STATUS_OK
                                                : fail(STATUS_NOT_FOUND, "there is no such object");

@@ -11,6 +11,18 @@ enum { PAGE_STEP_MIN = 1000, PAGE_STEPS_MAX = 64 };
 #define SERIES_NUMBER   "COALESCE(e.series_number, 9223372036854775807)"
 #define INSTANCE_NUMBER "COALESCE(i.instance_number, 9223372036854775807)"
 
+#define NUMBER(name)                                                                               \
+    {                                                                                              \
+        name, false                                                                                \
+    }
+#define TEXT(name)                                                                                 \
+    {                                                                                              \
+        name, true                                                                                 \
+    }
+#define SERIES_ORIGIN                                                                              \
+    NUMBER("e.first_received_us"), TEXT("e.first_pack"), NUMBER("e.first_sequence")
+#define INSTANCE_ORIGIN NUMBER("i.received_us"), TEXT("i.origin_pack"), NUMBER("i.origin_sequence")
+
 enum {
     ORDER_STUDIES,
     ORDER_SERIES,
@@ -23,16 +35,18 @@ enum {
 /* Newest studies first, along the index studies_newest. Below a named study the order is that of
  * the numbers that people know; across studies that of arrival. */
 static const order_t orders[ORDER_COUNT] = {
-    [ORDER_STUDIES] = {.are_texts = true,
-                       .is_descending = true,
+    [ORDER_STUDIES] = {.is_descending = true,
                        .column_count = 3,
-                       .columns = {"s.study_date", "s.study_time", "s.study_instance_uid"}},
-    [ORDER_SERIES] = {.column_count = 1, .columns = {"e.id"}},
-    [ORDER_SERIES_OF_STUDY] = {.column_count = 2, .columns = {SERIES_NUMBER, "e.id"}},
-    [ORDER_INSTANCES] = {.column_count = 1, .columns = {"i.id"}},
+                       .columns = {TEXT("s.study_date"), TEXT("s.study_time"),
+                                   TEXT("s.study_instance_uid")}},
+    [ORDER_SERIES] = {.column_count = 3, .columns = {SERIES_ORIGIN}},
+    [ORDER_SERIES_OF_STUDY] = {.column_count = 4,
+                               .columns = {NUMBER(SERIES_NUMBER), SERIES_ORIGIN}},
+    [ORDER_INSTANCES] = {.column_count = 3, .columns = {INSTANCE_ORIGIN}},
     [ORDER_INSTANCES_OF_STUDY] = {.needs_series = true,
-                                  .column_count = 4,
-                                  .columns = {SERIES_NUMBER, "e.id", INSTANCE_NUMBER, "i.id"}},
+                                  .column_count = 8,
+                                  .columns = {NUMBER(SERIES_NUMBER), SERIES_ORIGIN,
+                                              NUMBER(INSTANCE_NUMBER), INSTANCE_ORIGIN}},
 };
 
 static const order_t *order_of(level_t level, const condition_t *condition)
@@ -69,7 +83,7 @@ static query_digest_t digest_of(level_t level, const condition_t *condition)
 void page_append_columns(const page_t *page, buffer_t *sql)
 {
     for (int i = 0; i < page->order->column_count; i++)
-        buffer_printf(sql, "%s%s", i ? ", " : "", page->order->columns[i]);
+        buffer_printf(sql, "%s%s", i ? ", " : "", page->order->columns[i].name);
 }
 
 void page_append_where(const page_t *page, buffer_t *sql)
@@ -90,7 +104,7 @@ void page_append_where(const page_t *page, buffer_t *sql)
     buffer_append(sql, page->condition->sql.data, page->condition->sql.length);
     buffer_append_text(sql, " ORDER BY ");
     for (int i = 0; i < order->column_count; i++)
-        buffer_printf(sql, "%s%s%s", i ? ", " : "", order->columns[i],
+        buffer_printf(sql, "%s%s%s", i ? ", " : "", order->columns[i].name,
                       order->is_descending ? " DESC" : "");
     buffer_printf(sql, " LIMIT $%d", number + 1);
 }
@@ -117,7 +131,7 @@ static int bind(const page_t *page, statement_t *statement)
     int number = page->condition->parameter_count;
     match_bind(page->condition, statement);
     for (int i = 0; !page->is_first && i < page->order->column_count; i++) {
-        if (page->order->are_texts)
+        if (page->order->columns[i].is_text)
             statement_bind_text(statement, ++number, page->begin.place.texts[i]);
         else
             statement_bind_int64(statement, ++number, page->begin.place.numbers[i]);
@@ -135,7 +149,7 @@ place_t page_place(const page_t *page, statement_t *statement, int first_column)
 {
     place_t place = {0};
     for (int i = 0; i < page->order->column_count; i++) {
-        if (page->order->are_texts)
+        if (page->order->columns[i].is_text)
             snprintf(place.texts[i], sizeof place.texts[i], "%s",
                      statement_text(statement, first_column + i));
         else

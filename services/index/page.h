@@ -7,14 +7,18 @@
 /*
  * The order of answers, and how the page at an offset is come to (bookmark.h).
  *
- * The order has no ties, and is the same on every database: texts compare byte by byte, what has
- * no number comes last. So a page is what stands behind the last row of the page before.
+ * The order has no ties, and is the same on every database and after every rebuild: texts compare
+ * byte by byte, what has no number comes last, and what came first is told by its origin, never by
+ * the id of its row. So a page is what stands behind the last row of the page before.
  */
 typedef struct {
-    bool are_texts, is_descending;
+    bool is_descending;
     bool needs_series; /* its columns are also those of the series above an instance */
     int column_count;
-    const char *columns[PLACE_COLUMNS_MAX];
+    struct {
+        const char *name;
+        bool is_text;
+    } columns[PLACE_COLUMNS_MAX];
 } order_t;
 
 typedef struct {
@@ -38,7 +42,7 @@ typedef struct {
 status_t page_begin(page_t *out_page, database_t *reader, level_t level,
                     const condition_t *condition, uint32_t offset, bool *out_is_empty);
 
-/* "e.id, ..." for the columns of a SELECT. */
+/* "s.study_date, ..." for the columns of a SELECT. */
 void page_append_columns(const page_t *page, buffer_t *sql);
 
 /* " WHERE ... ORDER BY ... LIMIT $n": the rows of the page. */

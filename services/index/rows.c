@@ -77,22 +77,22 @@ static status_t sources_flush(rows_t *rows)
     return STATUS_OK;
 }
 
-status_t rows_count_source(rows_t *rows, const entry_t *entry)
+status_t rows_count_source(rows_t *rows, const char *source, int64_t received_us, int64_t instances)
 {
     source_row_t *found = NULL;
     for (size_t i = 0; i < rows->source_count && !found; i++)
-        if (strcmp(rows->sources[i].source, entry->source) == 0)
+        if (strcmp(rows->sources[i].source, source) == 0)
             found = &rows->sources[i];
     if (!found && rows->source_count == ROWS_KNOWN_MAX)
         TRY(sources_flush(rows));
     if (!found) {
         found = &rows->sources[rows->source_count++];
         *found = (source_row_t){.instances = 0};
-        snprintf(found->source, sizeof found->source, "%s", entry->source);
+        snprintf(found->source, sizeof found->source, "%s", source);
     }
-    found->instances++;
-    if (found->last_received_us < entry->origin.received_us)
-        found->last_received_us = entry->origin.received_us;
+    found->instances += instances;
+    if (found->last_received_us < received_us)
+        found->last_received_us = received_us;
     return STATUS_OK;
 }
 

@@ -111,12 +111,19 @@ status_t rows_lock_study(rows_t *rows, const char *study_instance_uid);
 status_t rows_commit(rows_t *rows); /* the database's, and remembers what may be remembered */
 status_t rows_flush(rows_t *rows); /* counts, sources, waste: sorted, so nobody waits in a circle */
 status_t rows_waste(rows_t *rows, const ulid_t *pack, int64_t bytes);
-status_t rows_count_source(rows_t *rows, const entry_t *entry);
+/* A record of this source was met that was received then (0: none), and so many more are served. */
+status_t rows_count_source(rows_t *rows, const char *source, int64_t received_us,
+                           int64_t instances);
 void rows_destroy(rows_t *rows);
 
 /* changes.c: a line of the change feed. */
 status_t rows_change(rows_t *rows, const char *kind, const char *study, const char *series,
                      const char *sop, const char *source);
+
+/* Lines for all that is there of an object whose deletion was told, though it is there: what came
+ * after a deletion may have been read before it. */
+status_t rows_change_survivors(rows_t *rows, const char *study, const char *series,
+                               const char *sop);
 
 /* parents.c: studies, series and patients. */
 status_t rows_find_study(rows_t *rows, const char *study_instance_uid, study_row_t **out_study);

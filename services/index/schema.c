@@ -208,8 +208,17 @@ static const char version_5[] =
 
     "UPDATE settings SET value = '' WHERE name = 'extract_version';";
 
+/* What comes in the order in which it was received, and images of a source as it is served: both the
+ * same after a rebuild. */
+static const char version_6[] =
+    "CREATE INDEX series_by_arrival ON series (first_received_us);"
+    "CREATE INDEX instances_by_arrival ON instances (received_us);"
+    "UPDATE sources SET instances ="
+    " (SELECT COUNT(*) FROM instances i WHERE i.source = sources.source);";
+
 const migration_t schema_migrations[] = {{version_1, NULL}, {version_2, NULL}, {version_3, NULL},
-                                         {version_4, NULL}, {version_5, NULL}, {NULL, NULL}};
+                                         {version_4, NULL}, {version_5, NULL}, {version_6, NULL},
+                                         {NULL, NULL}};
 
 /* For wildcards at the beginning of a value; without the extension such a query reads all rows. */
 const char *const schema_optional[] = {

@@ -297,6 +297,59 @@ static void test_missing_numbers(void **state)
     bench_close(&bench);
 }
 
+static void locations_append(bench_t *bench, const char *study, buffer_t *out)
+{
+    Index__Locate query = INDEX__LOCATE__INIT;
+    Index__Scope scope = INDEX__SCOPE__INIT;
+    Index__Located *reply = memory_allocate(sizeof *reply);
+    index__located__init(reply);
+    scope.kind = INDEX__SCOPE__KIND__ALL;
+    query.scope = &scope;
+    query.study_instance_uid = (char *)study;
+    assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+    for (size_t i = 0; i < reply->n_locations; i++)
+        buffer_printf(out, "%s\n", reply->locations[i]->sop_instance_uid);
+    index__located__free_unpacked(reply, NULL);
+}
+
+/* Two writers at the same time, whose packs are read one after the other: what was received first
+ * comes first, before a rebuild and after it. */
+static void test_order_is_that_of_receiving(void **state)
+{
+    (void)state;
+    enum { PACKS = 2, ROWS = 4 };
+    static const sample_t samples[PACKS][ROWS] = {
+        {{.study = "1.7", .series = "1.7.2", .sop = "1.7.2.2", .received_us = 2000},
+         {.study = "1.7", .series = "1.7.1", .sop = "1.7.1.4", .received_us = 4000},
+         {.study = "1.7", .series = "1.7.1", .sop = "1.7.1.6", .received_us = 6000},
+         {.study = "1.8", .series = "1.8.1", .sop = "1.8.1.8", .received_us = 8000}},
+        {{.study = "1.7", .series = "1.7.1", .sop = "1.7.1.3", .received_us = 3000},
+         {.study = "1.7", .series = "1.7.2", .sop = "1.7.2.5", .received_us = 5000},
+         {.study = "1.6", .series = "1.6.1", .sop = "1.6.1.7", .received_us = 7000},
+         {.study = "1.7", .series = "1.7.1", .sop = "1.7.1.9", .received_us = 9000}}};
+    const term_t term = {0x0020000D, "1.7"};
+    bench_t bench;
+    bench_open(&bench);
+    for (int i = PACKS; i-- > 0;)
+        (void)bench_store(&bench, samples[i], ROWS);
+    for (int i = 0; i < 2; i++) {
+        AUTO_BUFFER all = {0};
+        walk(&bench, LEVEL_SERIES, NULL, 1, true, &all);
+        walk(&bench, LEVEL_INSTANCE, NULL, 1, false, &all);
+        walk(&bench, LEVEL_INSTANCE, &term, 1, false, &all);
+        locations_append(&bench, "1.7", &all);
+        assert_string_equal(buffer_text(&all),
+                            "1.7.2\n1.7.1\n1.6.1\n1.8.1\n"
+                            "1.7.2.2\n1.7.1.3\n1.7.1.4\n1.7.2.5\n1.7.1.6\n1.6.1.7\n1.8.1.8\n"
+                            "1.7.1.9\n"
+                            "1.7.2.2\n1.7.2.5\n1.7.1.3\n1.7.1.4\n1.7.1.6\n1.7.1.9\n"
+                            "1.7.2.2\n1.7.2.5\n1.7.1.3\n1.7.1.4\n1.7.1.6\n1.7.1.9\n");
+        assert_int_equal(rebuild_start(bench.index), STATUS_OK);
+        index_wait(bench.index);
+    }
+    bench_close(&bench);
+}
+
 /* The first time keeps the answers, the second compares. */
 static void test_same_order_on_both(void **state)
 {
@@ -349,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup(test_read_anew_after_a_deletion, forget),
         cmocka_unit_test_setup(test_place_after_changes, forget),
         cmocka_unit_test_setup(test_missing_numbers, forget),
+        cmocka_unit_test_setup(test_order_is_that_of_receiving, forget),
         cmocka_unit_test_setup(test_same_order_on_both, forget),
         cmocka_unit_test_setup(test_rebuild_forgets, forget),
     };

@@ -573,6 +573,38 @@ static void test_feed(void **state)
     index__change_list__free_unpacked(list, NULL);
 }
 
+/* Appends the kinds of all changes, a line each. */
+static void kinds_append(bench_t *bench, buffer_t *out)
+{
+    lines_append(bench, "SELECT kind || ' ' || sop_instance_uid FROM changes ORDER BY id", out);
+}
+
+/* Sent again after its deletion, in a pack that a rebuild reads before the deletion: whoever follows
+ * the feed hears last that it is there. */
+static void test_feed_tells_of_survivors(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER kinds = {0};
+    pack_writer_t *writer = NULL;
+    assert_int_equal(pack_writer_create(bench->folder, &writer), STATUS_OK); /* the oldest pack */
+    (void)bench_store(bench, &second, 1);
+    assert_int_equal(delete (bench, STUDY, "", ""), STATUS_OK);
+    (void)sample_write(writer, &first);
+    ulid_t pack = pack_writer_pack(writer);
+    uint64_t committed = 0, durable = pack_writer_durable_offset(writer);
+    assert_int_equal(pack_writer_seal(bench->folder, &writer), STATUS_OK);
+    assert_int_equal(ingest_pack(bench->index, &pack, durable, &committed), STATUS_OK);
+    kinds_append(bench, &kinds);
+    assert_string_equal(buffer_text(&kinds), "instance.stored 2.1.2\nstudy.deleted \n"
+                                             "instance.stored 2.1.1\n");
+    rebuild(bench);
+    assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 1);
+    assert_int_equal(count(bench, "SELECT CASE WHEN (SELECT MAX(id) FROM changes WHERE"
+                                  " sop_instance_uid = '2.1.1') > (SELECT MAX(id) FROM changes"
+                                  " WHERE kind = 'study.deleted') THEN 1 ELSE 0 END"),
+                     1);
+}
+
 /* Pages of a large series hang together, in the order of instance numbers. */
 static void test_locate_pages(void **state)
 {
@@ -698,6 +730,7 @@ int main(void)
         TEST(test_titles_and_long_texts_become_utf_8),
         TEST(test_words_of_events_become_utf_8),
         TEST(test_feed),
+        TEST(test_feed_tells_of_survivors),
         TEST(test_locate_pages),
         TEST(test_locate_of_a_known_version),
     };

@@ -49,9 +49,10 @@ static void says(bench_t *bench, buffer_t *out)
                  " FROM instances UNION ALL SELECT 'aside ' || sop_instance_uid || ' '"
                  " || origin_pack || ' ' || origin_sequence FROM copies WHERE conflict = 1"
                  " UNION ALL SELECT name || ' ' || value FROM counters WHERE value <> 0"
+                 " UNION ALL SELECT 'from ' || source || ' ' || instances FROM sources"
+                 " WHERE instances <> 0"
                  " ORDER BY 1",
                  out);
-    lines_sort(out);
 }
 
 static void assert_says(bench_t *bench, buffer_t *expected)

@@ -282,25 +282,6 @@ static inline size_t lines_count(buffer_t *text)
     return count;
 }
 
-static inline int line_compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Across studies the order is that of arrival, which is not the same. */
-static inline void lines_sort(buffer_t *text)
-{
-    AUTO_FREE char *copy = memory_copy_text(buffer_text(text));
-    size_t count = 0, lines = lines_count(text);
-    AUTO_FREE char **sorted = memory_allocate((lines + 1) * sizeof *sorted);
-    for (char *rest = copy, *line; (line = strsep(&rest, "\n")) && count < lines;)
-        sorted[count++] = line;
-    qsort(sorted, count, sizeof *sorted, line_compare);
-    buffer_clear(text);
-    for (size_t i = 0; i < count; i++)
-        buffer_printf(text, "%s\n", sorted[i]);
-}
-
 /* ---- what the index says ----------------------------------------------------------------------- */
 
 /* The only column of each row, a line each. */
@@ -327,7 +308,9 @@ static inline void answers(bench_t *bench, buffer_t *out)
                  "SELECT sop_instance_uid || ' ' || pack || ' ' || received_us"
                  " FROM instances UNION ALL SELECT 'copy ' || sop_instance_uid"
                  " || ' ' || pack || ' ' || conflict FROM copies UNION ALL"
-                 " SELECT name || ' ' || value FROM counters ORDER BY 1",
+                 " SELECT name || ' ' || value FROM counters UNION ALL"
+                 " SELECT 'from ' || source || ' ' || instances FROM sources WHERE instances <> 0"
+                 " ORDER BY 1",
                  out);
 }
 
