@@ -22,25 +22,6 @@ void buffer_reserve(buffer_t *buffer, size_t additional)
     buffer->capacity = capacity;
 }
 
-void buffer_append(buffer_t *buffer, const void *bytes, size_t length)
-{
-    if (!length)
-        return;
-    buffer_reserve(buffer, length);
-    memcpy(buffer->data + buffer->length, bytes, length);
-    buffer->length += length;
-}
-
-void buffer_append_text(buffer_t *buffer, const char *text)
-{
-    buffer_append(buffer, text, strlen(text));
-}
-
-void buffer_append_byte(buffer_t *buffer, uint8_t byte)
-{
-    buffer_append(buffer, &byte, 1);
-}
-
 void buffer_printf(buffer_t *buffer, const char *format, ...)
 {
     va_list arguments;

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Growable bytes. `{0}` is an empty buffer; data is NULL while capacity is 0. */
 typedef struct {
@@ -12,9 +13,30 @@ typedef struct {
 } buffer_t;
 
 void buffer_reserve(buffer_t *buffer, size_t additional);
-void buffer_append(buffer_t *buffer, const void *bytes, size_t length);
-void buffer_append_text(buffer_t *buffer, const char *text);
-void buffer_append_byte(buffer_t *buffer, uint8_t byte);
+
+/* Here, since JSON is made of millions of short ones. */
+static inline void buffer_append(buffer_t *buffer, const void *bytes, size_t length)
+{
+    if (!length)
+        return;
+    if (length > buffer->capacity - buffer->length)
+        buffer_reserve(buffer, length);
+    memcpy(buffer->data + buffer->length, bytes, length);
+    buffer->length += length;
+}
+
+static inline void buffer_append_text(buffer_t *buffer, const char *text)
+{
+    buffer_append(buffer, text, strlen(text));
+}
+
+static inline void buffer_append_byte(buffer_t *buffer, uint8_t byte)
+{
+    if (buffer->length == buffer->capacity)
+        buffer_reserve(buffer, 1);
+    buffer->data[buffer->length++] = byte;
+}
+
 void buffer_printf(buffer_t *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends text as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. RFC 8259

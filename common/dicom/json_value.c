@@ -391,15 +391,26 @@ static void append_base64(buffer_t *out, const uint8_t *bytes, size_t length)
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     buffer_reserve(out, length / 3 * 4 + 4);
-    for (size_t i = 0; i < length; i += 3) {
-        size_t left = length - i;
-        uint32_t word = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                        (left > 2 ? (uint32_t)bytes[i + 2] : 0);
-        char four[] = {letters[word >> 18], letters[(word >> 12) & 63],
-                       left > 1 ? letters[(word >> 6) & 63] : '=',
-                       left > 2 ? letters[word & 63] : '='};
-        buffer_append(out, four, sizeof four);
+    uint8_t *to = out->data + out->length;
+    size_t whole = length - length % 3;
+    for (size_t i = 0; i < whole; i += 3) {
+        uint32_t word = (uint32_t)bytes[i] << 16 | (uint32_t)bytes[i + 1] << 8 | bytes[i + 2];
+        to[0] = (uint8_t)letters[word >> 18];
+        to[1] = (uint8_t)letters[(word >> 12) & 63];
+        to[2] = (uint8_t)letters[(word >> 6) & 63];
+        to[3] = (uint8_t)letters[word & 63];
+        to += 4;
     }
+    if (whole < length) {
+        bool has_two = length - whole == 2;
+        uint32_t word =
+            (uint32_t)bytes[whole] << 16 | (has_two ? (uint32_t)bytes[whole + 1] << 8 : 0);
+        *to++ = (uint8_t)letters[word >> 18];
+        *to++ = (uint8_t)letters[(word >> 12) & 63];
+        *to++ = has_two ? (uint8_t)letters[(word >> 6) & 63] : '=';
+        *to++ = '=';
+    }
+    out->length = (size_t)(to - out->data);
 }
 
 void dicom_json_inline_binary(buffer_t *out, const dicom_token_t *token, uint16_t vr,
