@@ -3,6 +3,7 @@
 #   make                all services and tools       build/<mode>/bin/<name>
 #   make test           unit tests                   build/<mode>/tests/unit/...
 #   make fuzz           libFuzzer targets (clang)    build/fuzz/tests/fuzz/...
+#   make coverage       lines of the parsers that unit tests and corpora reach (build/cov)
 #   make lint           layers, formatting, cppcheck, shellcheck; scripts/lint --full: clang-tidy, too
 #
 # Adding a service is adding a folder below services/ and its row in USES.
@@ -59,7 +60,7 @@ FLAGS.debug   := -O1 -g
 FLAGS.release := -O2 -g $(HARD)
 FLAGS.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FLAGS.tsan    := -O1 -g -fsanitize=thread
-FLAGS.cov     := -O0 -g --coverage
+FLAGS.cov     := -O0 -g --coverage -Wno-error # what gcc guesses at without -O1 is wrong at times
 FLAGS.fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 # What is not ours and not built for the sanitizer is passed over, each with its reason.
 RUN.tsan      := TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp
@@ -92,7 +93,7 @@ archive = $(B)/lib/$1.a
 archives = $(foreach f,$(call closure,$1),$(call archive,$f))
 link_libs = $(foreach f,$(call closure,$1),$(LIBS.$f))
 
-.PHONY: all gen flags test-binaries test fuzz lint clean
+.PHONY: all gen flags test-binaries test fuzz coverage lint clean
 .SECONDARY:
 .SECONDEXPANSION:
 all: $(patsubst %,$(B)/bin/zpacs-%,$(SERVICES))
@@ -144,16 +145,27 @@ $(B)/tests/tools/%: $(B)/obj/tests/tools/%.c.o $$(call archives,$$(firstword $$(
 	@echo "LD $@"; mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst _, ,$*)))
 
-# tests/fuzz/<folder>/<name>_fuzz.c, run with tests/fuzz/<folder>/corpus-<name>/
+# tests/fuzz/<folder>/<name>_fuzz.c, run with tests/fuzz/<folder>/corpus-<name>/: by libFuzzer in
+# mode fuzz; in any other by a loop over the files
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*/*_fuzz.c))
-$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $$(call archives,$$(firstword $$(subst /, ,$$*)))
+FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),,$(B)/obj/tests/fuzz/replay.c.o)
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(FUZZ_MAIN) $$(call archives,$$(firstword $$(subst /, ,$$*)))
 	@echo "LD $@"; mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*)))
+	$(Q)$(if $(filter dcmtk,$(call closure,$(firstword $(subst /, ,$*)))),$(CXX),$(CC)) $(LDFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
 ifeq ($(MODE),fuzz)
 fuzz: $(FUZZ)
 else
 fuzz:
 	$(Q)$(MAKE) MODE=fuzz fuzz
+endif
+
+# Line coverage of what reads untrusted bytes, by unit tests and corpora together: scripts/coverage
+ifeq ($(MODE),cov)
+coverage: $(UNIT) $(FUZZ)
+	$(Q)scripts/coverage $(UNIT) $(FUZZ)
+else
+coverage:
+	$(Q)$(MAKE) MODE=cov coverage
 endif
 
 # tests/crash/<name>.c: drivers of the crash tests, over the packs

@@ -76,19 +76,13 @@ part_crash() { counted run_pytest tests/crash; }
 
 # Each target replays its committed corpus, then searches on for a short time.
 part_fuzz() {
-    local target name folder work seconds=${ZPACS_FUZZ_SECONDS:-$([ -n "${CI:-}" ] && echo 5 || echo 30)}
     one 'build of the fuzz targets' make -s MODE=fuzz -j"$(nproc)" fuzz
-    for target in build/fuzz/tests/fuzz/*/*_fuzz; do
-        [ -x "$target" ] || continue
-        name=$(basename "$target" _fuzz)
-        folder=tests/fuzz/$(basename "$(dirname "$target")")/corpus-$name
-        work=$(mktemp -d)
-        if [ -d "$folder" ]; then one "replay of $folder" "$target" -runs=0 -rss_limit_mb=2048 "$folder"; fi
-        one "$target for $seconds s" "$target" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 \
-            -artifact_prefix="build/fuzz/" -print_final_stats=1 "$work" "$([ -d "$folder" ] && echo "$folder" || echo "$work")"
-        rm -rf "$work"
-    done
+    counted scripts/run-fuzz-targets "${ZPACS_FUZZ_SECONDS:-$([ -n "${CI:-}" ] && echo 5 || echo 30)}" \
+        build/fuzz/tests/fuzz/*/*_fuzz
 }
+
+# Not among PARTS, since it builds everything once more: lines of the parsers that are reached.
+part_coverage() { counted make -s MODE=cov -j"$(nproc)" coverage; }
 
 part_e2e() {
     if [ ! -d tests/e2e/node_modules ] || [ tests/e2e/package-lock.json -nt tests/e2e/node_modules ]; then

@@ -33,6 +33,8 @@ status_t import_file(import_t *import, const import_source_t *source);
 /* Counts it as skipped, and says why: fail_detail(). */
 void import_skip(import_t *import, const import_source_t *source);
 
+/* import_announce.c */
+
 /* Returns the pack, if there is one, and leases the next. Fails: UNAVAILABLE. */
 status_t import_next_pack(import_t *import);
 

@@ -10,6 +10,7 @@
 /*
  * The first byte chooses the message, the rest is its bytes as a peer may send them. What unpacks
  * must pack again within its own size, and unpacked once more it must pack to the same bytes.
+ * The table has every message of proto/ (scripts/lint looks); the order is the corpus'.
  */
 static const ProtobufCMessageDescriptor *const types[] = {
     &wire__envelope__descriptor,       &index__pack_appended__descriptor,
@@ -22,6 +23,17 @@ static const ProtobufCMessageDescriptor *const types[] = {
     &index__rebuilding__descriptor,    &index__list_conflicts__descriptor,
     &index__conflict_list__descriptor, &pack__provenance__descriptor,
     &pack__tombstone__descriptor,      &pack__resolve__descriptor,
+    &index__scope__descriptor,         &index__outcome__descriptor,
+    &index__term__descriptor,          &index__match__descriptor,
+    &index__location__descriptor,      &index__undelete__descriptor,
+    &index__undeleted__descriptor,     &index__hold__descriptor,
+    &index__held__descriptor,          &index__release__descriptor,
+    &index__released__descriptor,      &index__get_hold__descriptor,
+    &index__hold_state__descriptor,    &index__change__descriptor,
+    &index__changed__descriptor,       &index__source_seen__descriptor,
+    &index__conflict__descriptor,      &index__resolve__descriptor,
+    &index__resolved__descriptor,      &pack__origin__descriptor,
+    &pack__restore__descriptor,        &pack__hold__descriptor,
 };
 enum { TYPES = sizeof types / sizeof *types };
 
