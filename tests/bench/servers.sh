@@ -51,6 +51,8 @@ postgres_start() { # [LOADING]
     [ -n "$(postgres_query "select 1 from pg_database where datname = 'bench'" postgres)" ] ||
         postgres_query 'create database bench' postgres
     postgres_query "alter database bench set synchronous_commit = $([ -n "$1" ] && echo off || echo on)" postgres
+    # What the planner must know, autovacuum finds out after a while only.
+    if [ -z "$1" ]; then postgres_query 'vacuum analyze'; fi
 }
 
 postgres_stop() {
