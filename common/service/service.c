@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 #endif
 
 enum { EXIT_DONE = 0, EXIT_UNHEALTHY = 1, EXIT_NOT_AVAILABLE = 69, EXIT_CONFIGURATION = 78 };
-enum { TICK_MS = 1000, DRAIN_TICK_MS = 20 };
+enum { TICK_MS = 1000, DRAIN_TICK_MS = 20, TRIM_EVERY_MS = 10 * 1000, FREE_MAX = 16 << 20 };
 
 const char *service_version(void)
 {
@@ -133,14 +134,25 @@ static void tick(const process_t *process, int64_t *next_ms)
     *next_ms = clock_monotonic_ms() + TICK_MS;
 }
 
+/* The allocator keeps what a storm of small blocks has freed, for good, if nobody asks for it. */
+static void give_memory_back(int64_t *next_ms)
+{
+    if (clock_monotonic_ms() < *next_ms)
+        return;
+    *next_ms = clock_monotonic_ms() + TRIM_EVERY_MS;
+    if (mallinfo2().fordblks > FREE_MAX)
+        malloc_trim(0);
+}
+
 static void serve(const process_t *process)
 {
-    int64_t next_tick_ms = clock_monotonic_ms() + TICK_MS;
+    int64_t next_tick_ms = clock_monotonic_ms() + TICK_MS, next_trim_ms = next_tick_ms;
     int number = 0;
     while (!number) {
         int64_t left_ms = next_tick_ms - clock_monotonic_ms();
         number = next_signal(process, left_ms > 0 ? (int)left_ms : 0);
         tick(process, &next_tick_ms);
+        give_memory_back(&next_trim_ms);
     }
     log_info("service.draining", LOG_TEXT("signal", strsignal(number)),
              LOG_NUMBER("limit_ms", process->drain_ms));

@@ -70,3 +70,14 @@ def test_texts_of_strangers_are_data(stack, web, charset):
             assert answer.status_code == 200, (text[:20], path, answer.text)
             assert len(json.loads(answer.content.decode("utf-8"))) == 1
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("head", [b"MZ\x90\0", b"\x7fELF", b"#!/bin/sh\n", b"PK\3\4", b"<script>alert(1)</script>", b"\xcf\xfa\xed\xfe"])
+def test_program_in_the_preamble_does_not_come_back(stack, web, head):
+    """A DICOM file that is a program, too (CVE-2019-11687): what leaves the archive is one no more."""
+    dataset = instance()
+    assert upload(stack, web, [head.ljust(128, b"x") + part10(dataset)[128:]]).status_code == 200
+    path = "/studies/%s/series/%s/instances/%s" % tuple(uid_of(dataset, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018))
+    answer = web.get(stack.web + path, timeout=20, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
+    assert answer.status_code == 200 and answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert bytes(128) + b"DICM" in answer.content and head not in answer.content.split(b"DICM")[0]
