@@ -87,8 +87,9 @@ static status_t write_all(void)
     TRY(pack_writer_create(folder, &writer));
     for (int i = 0; i < ALL; i++) {
         snprintf(places[i].study, sizeof places[i].study, STUDY);
-        snprintf(places[i].series, sizeof places[i].series, STUDY ".%d", i < LONG ? 1 : 2);
-        snprintf(places[i].instance, sizeof places[i].instance, "%s.%d", places[i].series, i);
+        int series = i < LONG ? 1 : 2;
+        snprintf(places[i].series, sizeof places[i].series, STUDY ".%d", series);
+        snprintf(places[i].instance, sizeof places[i].instance, STUDY ".%d.%d", series, i);
         TRY(write_instance(writer, &places[i]));
     }
     return pack_writer_seal(folder, &writer);
