@@ -26,10 +26,11 @@ const char *dicom_transfer_syntax_guess(const uint8_t *bytes, size_t length)
     return NULL;
 }
 
+/* What is none is as if it were missing: these become parts of HTTP headers and rows. */
 static void take_uid(uid_text_t out_uid, const dicom_token_t *token)
 {
     uid_text_t uid = "";
-    if (uid_copy(uid, token->value, token->length))
+    if (uid_copy(uid, token->value, token->length) && uid_is_valid(uid))
         memcpy(out_uid, uid, sizeof uid);
 }
 

@@ -5,6 +5,7 @@
 #include "dicom/transfer_syntax.h"
 #include "pack/message.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,11 +89,21 @@ static status_t head_extract(pack_store_t *store, const pack_record_t *record, e
     return status;
 }
 
+/* The process of an association writes the header of a record; what it puts there must not become a
+ * header of an answer, or a text that the database refuses. */
+static void syntax_clean(uid_text_t syntax)
+{
+    for (; *syntax; syntax++)
+        if (!isalnum((unsigned char)*syntax) && !strchr(".-_", *syntax))
+            *syntax = '?';
+}
+
 status_t entry_read(pack_store_t *store, const pack_record_t *record, bool poisoned,
                     entry_t *out_entry)
 {
     TRY(provenance_read(store, record, out_entry));
     out_entry->record = *record;
+    syntax_clean(out_entry->record.transfer_syntax_uid);
     out_entry->unreadable = poisoned;
     extract_clear(&out_entry->extract);
     if (poisoned)

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t head = size < DICOM_FILE_HEAD_MAX ? size : DICOM_FILE_HEAD_MAX;
     if (dicom_file_open(data, head, &file) != STATUS_OK)
         return 0;
-    if (file.dataset_offset > size || !file.transfer_syntax_uid[0])
+    if (file.dataset_offset > size || !uid_is_valid(file.transfer_syntax_uid))
         abort();
     size_t length = size - file.dataset_offset;
     dicom_instance_t instance;

@@ -103,6 +103,23 @@ static void test_files_with_missing_parts(void **state)
     }
 }
 
+/* A transfer syntax that is no UID is not believed, nor is it passed on: the bytes tell. */
+static void test_a_syntax_that_is_no_uid(void **state)
+{
+    (void)state;
+    static const char *const syntaxes[] = {"1.2\r\nSet-Cookie: a=b", "1.2.840\xFF", "..", "1 2"};
+    for (size_t i = 0; i < sizeof syntaxes / sizeof *syntaxes; i++) {
+        AUTO_BUFFER bytes = {0};
+        dicom_file_t file;
+        dicom_file_write_head(&bytes, "1.2\n3", "1.3", syntaxes[i], NULL);
+        put_instance(&bytes, E);
+        assert_int_equal(dicom_file_open(bytes.data, bytes.length, &file), STATUS_OK);
+        assert_string_equal(file.transfer_syntax_uid, DICOM_EXPLICIT_LITTLE);
+        assert_string_equal(file.media_storage_sop_class_uid, "");
+        assert_string_equal(file.media_storage_sop_instance_uid, "1.3");
+    }
+}
+
 static void test_wrong_group_length_is_ignored(void **state)
 {
     (void)state;
@@ -278,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_written_head_is_read_again),
         cmocka_unit_test(test_files_with_missing_parts),
+        cmocka_unit_test(test_a_syntax_that_is_no_uid),
         cmocka_unit_test(test_wrong_group_length_is_ignored),
         cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_inflate),

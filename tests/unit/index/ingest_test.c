@@ -479,7 +479,7 @@ static void record_take_in(bench_t *bench, pack_record_type_t type, const Protob
                            buffer_t *dataset)
 {
     pack_writer_t *writer = NULL;
-    pack_record_t record = {.transfer_syntax_uid = DICOM_EXPLICIT_LITTLE};
+    pack_record_t record = {.transfer_syntax_uid = "1.2\r\nA: b\xFF"}; /* by a hostile writer */
     size_t length = protobuf_c_message_get_packed_size(message);
     AUTO_FREE uint8_t *bytes = memory_allocate(length);
     protobuf_c_message_pack(message, bytes);
@@ -515,7 +515,8 @@ static void test_titles_and_long_texts_become_utf_8(void **state)
     record_take_in(bench, PACK_RECORD_INSTANCE, &provenance.base, &dataset);
     lines_append(bench, "SELECT source FROM instances", &rows);
     lines_append(bench, "SELECT source_ae_title FROM instances", &rows);
-    assert_string_equal(buffer_text(&rows), "R?NTGEN\nR?NTGEN\n");
+    lines_append(bench, "SELECT transfer_syntax_uid FROM instances", &rows);
+    assert_string_equal(buffer_text(&rows), "R?NTGEN\nR?NTGEN\n1.2??A??b?\n");
     buffer_clear(&rows);
     lines_append(bench, "SELECT patient_id FROM studies", &rows);
     assert_int_equal(rows.length, 1023 + 1);
