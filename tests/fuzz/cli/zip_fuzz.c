@@ -6,9 +6,9 @@
 #include "cli/import_zip.h"
 #include "pack/file.h"
 #include "pack/store.h"
+#include "../scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,36 +18,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Deflated to a thousandth it stays below what the index has to be told of: there is none. */
 enum { SIZE_MAX_BYTES = 12 * 1024 };
-
-static char data_folder[64];
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "%s (%s)\n", what, fail_detail());
-        abort();
-    }
-}
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
-{
-    (void)info, (void)type, (void)walk;
-    return remove(path);
-}
-
-static void remove_data_folder(void)
-{
-    nftw(data_folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void make_data_folder(void)
-{
-    const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir;
-    snprintf(data_folder, sizeof data_folder, "%s/zpacs-fuzz-XXXXXX", root);
-    must(mkdtemp(data_folder) != NULL, "no folder");
-    must(pack_folder_make(data_folder, PACK_FOLDER_OPEN) == STATUS_OK, "no open/");
-    atexit(remove_data_folder);
-}
 
 static char *write_zip(const uint8_t *data, size_t size)
 {
@@ -80,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!data_folder[0])
         make_data_folder();
+    atexit(remove_data_folder);
     AUTO_FREE char *zip = write_zip(data, size);
     must(pack_writer_create(data_folder, &import.writer) == STATUS_OK, "pack");
     status_t status = import_zip(&import, zip);

@@ -16,10 +16,10 @@
 #include "dimse/sandbox.h"
 #include "pack/file.h"
 #include "pack/store.h"
+#include "../scratch.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,14 +141,6 @@ static void put_stream(buffer_t *out, const uint8_t *data, size_t size)
         buffer_append(out, release, sizeof release);
 }
 
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "%s (%s)\n", what, fail_detail());
-        abort();
-    }
-}
-
 /* Both ends of a connection. Each peer has an address of its own, since ports rest after use. */
 static void connect_pair(int out_ends[2])
 {
@@ -174,28 +166,6 @@ static void connect_pair(int out_ends[2])
 }
 
 /* ---- the courier ------------------------------------------------------------------------------- */
-
-static char data_folder[64];
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
-{
-    (void)info, (void)type, (void)walk;
-    return remove(path);
-}
-
-static void remove_data_folder(void)
-{
-    nftw(data_folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void make_data_folder(void)
-{
-    const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir;
-    snprintf(data_folder, sizeof data_folder, "%s/zpacs-fuzz-XXXXXX", root);
-    must(mkdtemp(data_folder) != NULL, "no folder");
-    must(pack_folder_make(data_folder, PACK_FOLDER_OPEN) == STATUS_OK, "no open/");
-    atexit(remove_data_folder);
-}
 
 static void tell(int channel, channel_kind_t kind, const int *pack)
 {
@@ -302,6 +272,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!data_folder[0])
         make_data_folder();
+    atexit(remove_data_folder);
     put_stream(&stream, data, size);
     must(channel_make(channel) == STATUS_OK, "channel");
     setsockopt(channel[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);

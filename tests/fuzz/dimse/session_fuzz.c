@@ -18,9 +18,9 @@
 #include "log/log.h"
 #include "pack/file.h"
 #include "pack/store.h"
+#include "../scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,31 +41,7 @@ typedef struct {
     uint64_t start;
 } world_t;
 
-static char data_folder[64];
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "%s (%s)\n", what, fail_detail());
-        abort();
-    }
-}
-
 /* ---- the world --------------------------------------------------------------------------------- */
-
-static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
-{
-    (void)info, (void)type, (void)walk;
-    return remove(path);
-}
-
-static void make_data_folder(void)
-{
-    const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir;
-    snprintf(data_folder, sizeof data_folder, "%s/zpacs-fuzz-XXXXXX", root);
-    must(mkdtemp(data_folder) != NULL, "no folder");
-    must(pack_folder_make(data_folder, PACK_FOLDER_OPEN) == STATUS_OK, "no open/");
-}
 
 static void append(pack_writer_t *writer, pack_record_t *record)
 {
@@ -107,7 +83,7 @@ static void close_world(world_t *world)
     announcements_destroy(&world->announcements);
     refused_destroy(&world->parts.refused);
     limits_destroy(&world->parts.limits);
-    nftw(data_folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_data_folder();
 }
 
 /* ---- the child --------------------------------------------------------------------------------- */

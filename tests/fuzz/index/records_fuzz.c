@@ -15,6 +15,7 @@
  */
 #include "../../unit/index/support.h"
 #include "log/log.h"
+#include "../must.h"
 
 #include <fcntl.h>
 
@@ -36,14 +37,6 @@ typedef struct {
     ulid_t names[2];
     uint64_t durable[2];
 } packs_t;
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "%s (%s)\n", what, fail_detail());
-        abort();
-    }
-}
 
 static void name_packs(uint8_t *message, size_t length, const packs_t *packs)
 {

@@ -8,6 +8,7 @@
 #include "../../unit/index/support.h"
 #include "log/log.h"
 #include "wire/envelope.h"
+#include "../must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -54,14 +55,6 @@ static const sample_t samples[] = {
      .number = "1",
      .received_us = 4000},
 };
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "%s (%s)\n", what, fail_detail());
-        abort();
-    }
-}
 
 static void begin(void)
 {

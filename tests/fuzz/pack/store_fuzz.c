@@ -13,9 +13,9 @@
 #include "pack/format.h"
 #include "pack/store.h"
 #include "pack/writer.h"
+#include "../scratch.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,36 +25,6 @@ enum { BEHIND_HEADER = 1, WITH_MACS = 2, MAC_OFFSET = PACK_RECORD_HEADER_SIZE - 
 
 /* Fixed, so that the corpus holds records that are valid. */
 static const pack_identity_t identity = {{"01JDFZZPACKFVZZJVSTANAME00"}, "fuzz fuzz fuzz "};
-static char data_folder[64];
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "%s (%s)\n", what, fail_detail());
-        abort();
-    }
-}
-
-static int remove_one(const char *path, const struct stat *s, int flag, struct FTW *f)
-{
-    (void)s, (void)flag, (void)f;
-    return remove(path);
-}
-
-static void remove_data_folder(void)
-{
-    nftw(data_folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void make_data_folder(void)
-{
-    const char *root = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : P_tmpdir;
-    snprintf(data_folder, sizeof data_folder, "%s/zpacs-fuzz-XXXXXX", root);
-    must(mkdtemp(data_folder) != NULL, "no folder");
-    must(pack_folder_make(data_folder, PACK_FOLDER_OPEN) == STATUS_OK, "no open/");
-    atexit(remove_data_folder);
-}
-
 static void make_macs(uint8_t *body, size_t length)
 {
     for (size_t at = 0; at + PACK_RECORD_HEADER_SIZE <= length; at += PACK_BLOCK_SIZE)
@@ -186,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (!data_folder[0])
         make_data_folder();
+    atexit(remove_data_folder);
     write_pack(data, size);
     must(pack_store_open(data_folder, &store) == STATUS_OK, "no store");
     recover_and_append(store, read_all(store));
