@@ -437,9 +437,10 @@ static void the_descriptor_wakes_for_a_killed_server(void **state)
     wire_client_close(&client);
 }
 
-static void *stop_later(void *argument)
+static void *stop_when_asked(void *argument)
 {
-    usleep(100000);
+    while (service.handled < 2)
+        usleep(1000);
     wire_server_stop(argument, 5000);
     return NULL;
 }
@@ -451,9 +452,10 @@ static void draining_finishes_what_is_under_way(void **state)
     wire_client_t *client = open_client("dimse");
     pthread_t thread;
     uint64_t offset = 0;
-    assert_int_equal(ask_appended(client, 4, 0, 3000, &offset), STATUS_OK); /* connected */
-    assert_int_equal(pthread_create(&thread, NULL, stop_later, &server), 0);
-    assert_int_equal(ask_appended(client, 5, 400000, 3000, &offset), STATUS_OK);
+    service.handled = 0;
+    assert_int_equal(ask_appended(client, 4, 0, 9000, &offset), STATUS_OK);
+    assert_int_equal(pthread_create(&thread, NULL, stop_when_asked, &server), 0);
+    assert_int_equal(ask_appended(client, 5, 400000, 9000, &offset), STATUS_OK);
     assert_int_equal(offset, 5);
     pthread_join(thread, NULL);
     wire_client_close(&client);
