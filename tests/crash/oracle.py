@@ -239,15 +239,17 @@ def check_counts(archive, rows, verdict):
 
 
 def check_changes(archive, packed, rows, verdict):
-    """Each instance was stored: once, or again whenever a record that is to be served came late."""
+    """Each instance was stored: once, or again whenever a record that is to be served came late or outlived a deletion."""
     changes = archive.changes()
     sequences = [change["sequence"] for change in changes]
     if any(b <= a for a, b in zip(sequences, sequences[1:])):
         verdict.other.append("the change feed does not only go up")
     stored = Counter(change["instance"] for change in changes if change["kind"] == "instance.stored")
+    deleted = Counter(change["study"] for change in changes if change["kind"].endswith(".deleted"))
+    study_of = {change["instance"]: change["study"] for change in changes if change["kind"] == "instance.stored"}
     found = {one(row, "00080018") for row in rows}
     verdict.other += [f"instance.stored of {uid}: {stored[uid]} times" for uid in sorted(found | set(stored))
-                      if not (uid in found) <= stored[uid] <= len(packed.get(uid, []))]
+                      if not (uid in found) <= stored[uid] <= len(packed.get(uid, [])) + deleted[study_of.get(uid)]]
 
 
 def judge(stack, folder, until_ns=None, recoveries=()):
