@@ -8,8 +8,9 @@
 #include <string.h>
 
 enum {
-    PACE_MS =
-        8, /* between two rounds of messages: one transaction takes in all that came meanwhile */
+    /* For each message of a round, before the next: a transaction takes in all that came meanwhile. */
+    PACE_MS = 8,
+    PACE_MAX_MS = 32,
     FULL_RETRY_MS = 100, /* the window of requests is full */
     RETRY_MS = 1000,
     BUSY_RETRY_MS = 200 /* another replica has the pack, for two seconds at most if it has died */
@@ -113,6 +114,7 @@ int announcements_wait_ms(const announcements_t *announcements, int most_ms)
 
 static void send_due(announcements_t *announcements, index_client_t *client, int64_t now_ms)
 {
+    int pace_ms = 0;
     for (size_t i = 0; i < announcements->count; i++) {
         announcement_t *row = &announcements->rows[i];
         if (now_ms < row->due_ms)
@@ -125,7 +127,8 @@ static void send_due(announcements_t *announcements, index_client_t *client, int
         row->under_way = true;
         row->due_ms = now_ms + RETRY_MS;
         row->told = row->newest;
-        announcements->next_ms = now_ms + PACE_MS;
+        pace_ms = pace_ms + PACE_MS < PACE_MAX_MS ? pace_ms + PACE_MS : PACE_MAX_MS;
+        announcements->next_ms = now_ms + pace_ms;
     }
 }
 
