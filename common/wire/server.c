@@ -30,6 +30,8 @@ enum {
     BATCH = 64,         /* requests taken before answers are sent again */
     DEADLINE_MAX_MS = 10 * 60 * 1000,
     LINGER_MS = 500, /* for the last replies of a stopping server */
+    READ_MS = 200, /* and for their callers: what a socket with ZMQ_IMMEDIATE has not read when its
+                      * connection goes, it drops */
     FIRST_LANE_ITEM = 2
 };
 
@@ -52,6 +54,7 @@ struct wire_server {
     atomic_bool is_abandoned;
     bool is_draining;
     int drain_ms;
+    int64_t answered_ms; /* when a handler's answer was sent last */
     status_t start_status;
     char *start_detail;
 };
@@ -241,6 +244,7 @@ static bool take_answers(wire_server_t *server, lane_t *lane)
     while (lane_receive(lane->outside, &job)) {
         lane->under_way--;
         send_answer(server, job);
+        server->answered_ms = clock_monotonic_ms();
         job_destroy(&job);
         is_any = true;
     }
@@ -257,6 +261,13 @@ static bool is_working(const wire_server_t *server)
     return under_way || server->queues[0].first || server->queues[1].first;
 }
 
+static bool is_drained(const wire_server_t *server, int64_t drain_until_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    return now_ms >= drain_until_ms ||
+           (!is_working(server) && now_ms >= server->answered_ms + READ_MS);
+}
+
 static void serve(wire_server_t *server)
 {
     zmq_pollitem_t items[FIRST_LANE_ITEM + LANES_MAX] = {
@@ -267,7 +278,7 @@ static void serve(wire_server_t *server)
             (zmq_pollitem_t){zsock_resolve(server->lanes[i].outside), 0, ZMQ_POLLIN, 0};
 
     int64_t drain_until_ms = INT64_MAX;
-    while (!server->is_draining || (is_working(server) && clock_monotonic_ms() < drain_until_ms)) {
+    while (!server->is_draining || !is_drained(server, drain_until_ms)) {
         zmq_poll(items, FIRST_LANE_ITEM + server->lane_count, server->is_draining ? 20 : 1000);
         for (int i = 0; i < server->lane_count; i++)
             if (items[FIRST_LANE_ITEM + i].revents)
