@@ -8,6 +8,7 @@ import pytest
 from dimse_client import EXPLICIT, SECONDARY_CAPTURE, VERIFICATION, Association, Ended, Refused, pdu, pdv
 from instances import dice, instance, new_uid, pixels, uid_of
 from scale import count
+from stack import wait_until
 from strangers import associate_request, in_threads
 
 LIMIT = 200  # max_associations
@@ -113,8 +114,8 @@ def test_as_many_as_may_be_and_one_more(stack, web, crowd):
     assert not failures and len(seconds) == LIMIT * count("instances per association"), failures[:10]
     assert all(sender.peer.echo(context=3) == 0 for sender in crowd)
     assert all(sender.peer.release() for sender in crowd)
-    found = web.get(stack.web + "/studies?PatientID=MANY&limit=1000", timeout=30).json()
-    assert len(found) == LIMIT
+    many = stack.web + "/studies?PatientID=MANY&limit=1000"
+    wait_until(lambda: len(web.get(many, timeout=30).json()) == LIMIT, 30, lambda: "studies are missing")
 
 
 def refusal(stack):
