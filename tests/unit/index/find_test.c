@@ -300,13 +300,8 @@ static void test_missing_numbers(void **state)
 static void locations_append(bench_t *bench, const char *study, buffer_t *out)
 {
     Index__Locate query = INDEX__LOCATE__INIT;
-    Index__Scope scope = INDEX__SCOPE__INIT;
-    Index__Located *reply = memory_allocate(sizeof *reply);
-    index__located__init(reply);
-    scope.kind = INDEX__SCOPE__KIND__ALL;
-    query.scope = &scope;
     query.study_instance_uid = (char *)study;
-    assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+    Index__Located *reply = located(bench, query);
     for (size_t i = 0; i < reply->n_locations; i++)
         buffer_printf(out, "%s\n", reply->locations[i]->sop_instance_uid);
     index__located__free_unpacked(reply, NULL);

@@ -627,14 +627,9 @@ static void test_locate_pages(void **state)
     int seen = 0, pages = 0;
     do {
         Index__Locate query = INDEX__LOCATE__INIT;
-        Index__Scope scope = INDEX__SCOPE__INIT;
-        Index__Located *reply = memory_allocate(sizeof *reply);
-        index__located__init(reply);
-        scope.kind = INDEX__SCOPE__KIND__ALL;
-        query.scope = &scope;
         query.study_instance_uid = (char *)STUDY;
         query.after = after;
-        assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+        Index__Located *reply = located(bench, query);
         for (size_t i = 0; i < reply->n_locations; i++, seen++)
             assert_string_equal(reply->locations[i]->sop_instance_uid, texts[COUNT - 1 - seen][0]);
         assert_true(index__located__get_packed_size(reply) < 512 * 1024);
@@ -656,15 +651,10 @@ static uint64_t locate_known(bench_t *bench, const char *series, uint64_t known_
                              size_t *out_count)
 {
     Index__Locate query = INDEX__LOCATE__INIT;
-    Index__Scope scope = INDEX__SCOPE__INIT;
-    Index__Located *reply = memory_allocate(sizeof *reply);
-    index__located__init(reply);
-    scope.kind = INDEX__SCOPE__KIND__ALL;
-    query.scope = &scope;
     query.study_instance_uid = (char *)STUDY;
     query.series_instance_uid = (char *)series;
     query.known_version = known_version;
-    assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+    Index__Located *reply = located(bench, query);
     uint64_t version = reply->version;
     *out_count = reply->n_locations;
     index__located__free_unpacked(reply, NULL);

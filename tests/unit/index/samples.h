@@ -44,14 +44,6 @@ static inline void rebuild(bench_t *bench)
     assert_false(atomic_load(&bench->index->rebuilding));
 }
 
-static inline Index__Scope *everything(void)
-{
-    static Index__Scope scope;
-    index__scope__init(&scope);
-    scope.kind = INDEX__SCOPE__KIND__ALL;
-    return &scope;
-}
-
 static inline status_t delete_and_count(bench_t *bench, const char *study, const char *series,
                                         const char *sop, uint64_t *out_instances)
 {

@@ -323,4 +323,22 @@ static inline int64_t count(bench_t *bench, const char *sql)
     return row ? statement_int64(find, 0) : 0;
 }
 
+static inline Index__Scope *everything(void)
+{
+    static Index__Scope scope;
+    index__scope__init(&scope);
+    scope.kind = INDEX__SCOPE__KIND__ALL;
+    return &scope;
+}
+
+/* To be freed; the query is put to all there is. */
+static inline Index__Located *located(const bench_t *bench, Index__Locate query)
+{
+    Index__Located *reply = memory_allocate(sizeof *reply);
+    index__located__init(reply);
+    query.scope = everything();
+    assert_int_equal(locate_run(bench->reader, &query, reply), STATUS_OK);
+    return reply;
+}
+
 #endif
