@@ -115,10 +115,8 @@ static status_t settings_apply(database_t *database, bool read_only)
 
 static status_t transactions_prepare(sqlite_t *sqlite, bool read_only)
 {
-    const char *const texts[TRANSACTION_STATEMENTS] = {[BEGIN] =
-                                                           read_only ? "BEGIN" : "BEGIN IMMEDIATE",
-                                                       [COMMIT] = "COMMIT",
-                                                       [ROLLBACK] = "ROLLBACK"};
+    const char *const texts[TRANSACTION_STATEMENTS] = {read_only ? "BEGIN" : "BEGIN IMMEDIATE",
+                                                       "COMMIT", "ROLLBACK"};
     for (size_t i = 0; i < TRANSACTION_STATEMENTS; i++) {
         int code = sqlite3_prepare_v3(sqlite->handle, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                       &sqlite->transaction[i], NULL);

@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 /*
- * What the index is still to be told: for each pack its newest durable offset only, one request
- * under way per pack. An announcement is a doorbell, so one that does not fit is dropped: the index
- * finds the pack by itself. For one thread.
+ * What the index is still to be told: for each pack its newest durable offset only, and only the
+ * answer to the last request about it counts; without one it is told again after a second. An
+ * announcement is a doorbell, so one that does not fit is dropped: the index finds the pack by
+ * itself. For one thread.
  */
 enum { ANNOUNCEMENTS_MAX = 4096 };
 
