@@ -192,7 +192,7 @@ void pack_pool_return(pack_pool_t *pool, const char *address, pack_writer_t **wr
 {
     uint64_t quarantined = 0;
     pack_writer_abort(*writer); /* refused when no record is in progress: then there is no need */
-    if (pack_writer_refresh(pool->data_folder, *writer, &quarantined) != STATUS_OK) {
+    if (pack_writer_refresh(pool->data_folder, *writer, 0, &quarantined) != STATUS_OK) {
         pack_writer_seal(pool->data_folder, writer); /* of a dead one: removed if it is empty */
         return;
     }
@@ -217,7 +217,7 @@ void pack_pool_return_unused(pack_pool_t *pool, const char *address, pack_writer
 
 void pack_pool_discard(pack_pool_t *pool, pack_writer_t **writer)
 {
-    bool is_known = pack_writer_refresh(pool->data_folder, *writer, NULL) == STATUS_OK;
+    bool is_known = pack_writer_refresh(pool->data_folder, *writer, 0, NULL) == STATUS_OK;
     if (is_known && pack_writer_durable_offset(*writer) > PACK_BLOCK_SIZE)
         pack_writer_close(writer);
     else

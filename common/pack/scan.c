@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { WINDOW_SIZE = PACK_CHUNK_SIZE, WINDOW_START = 64 * 1024 };
+enum { WINDOW_SIZE = PACK_CHUNK_SIZE };
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -41,30 +41,6 @@ status_t pack_scan_next(int fd, const pack_identity_t *identity, uint64_t from, 
         at += length;
     }
     return fail(STATUS_NOT_FOUND, "no record behind %llu", (unsigned long long)from);
-}
-
-status_t pack_scan_last(int fd, const pack_identity_t *identity, uint64_t size,
-                        pack_record_t *out_record)
-{
-    AUTO_FREE uint8_t *window = memory_allocate(WINDOW_SIZE);
-    uint64_t window_size = WINDOW_START; /* most records are small: the first look finds them */
-    pack_record_t record;
-    uint64_t end = size % PACK_BLOCK_SIZE == 0 ? size : 0; /* records end on a boundary */
-    for (; end > PACK_BLOCK_SIZE; window_size = WINDOW_SIZE) {
-        uint64_t start = end - smaller(window_size, end - PACK_BLOCK_SIZE);
-        size_t length = (size_t)(end - start);
-        TRY(pack_file_read(fd, window, length, start));
-        for (size_t i = length; i >= PACK_BLOCK_SIZE; i -= PACK_BLOCK_SIZE) {
-            size_t at = i - PACK_BLOCK_SIZE;
-            if (!starts_record(identity, start + at, window + at, length - at, size, &record) ||
-                record.next_offset != size)
-                continue;
-            *out_record = record;
-            return STATUS_OK;
-        }
-        end = start;
-    }
-    return fail(STATUS_NOT_FOUND, "no record ends at %llu", (unsigned long long)size);
 }
 
 static status_t check_provenance(int fd, const pack_record_t *record)

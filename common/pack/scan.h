@@ -9,10 +9,6 @@
 status_t pack_scan_next(int fd, const pack_identity_t *identity, uint64_t from, uint64_t size,
                         pack_record_t *out_record);
 
-/* The record that ends at size, looked for backwards. Fails: NOT_FOUND, UNAVAILABLE. */
-status_t pack_scan_last(int fd, const pack_identity_t *identity, uint64_t size,
-                        pack_record_t *out_record);
-
 /*
  * Reads all of a record: CRC of the provenance, SHA-256 of the dataset, digest table.
  * Fails: INVALID (which part is damaged), UNAVAILABLE.

@@ -19,7 +19,6 @@ pack_writer_t *writer_make(int fd, const pack_identity_t *identity, uint64_t dur
     writer->identity = *identity;
     writer->durable = durable;
     writer->last_sequence = last_sequence;
-    writer->buffer = memory_allocate(WRITER_BUFFER_SIZE);
     writer->hash = sha256_create();
     writer->chunk_hash = sha256_create();
     return writer;
@@ -69,6 +68,11 @@ uint64_t pack_writer_durable_offset(const pack_writer_t *writer)
     return writer->durable;
 }
 
+pack_end_t pack_writer_end(const pack_writer_t *writer)
+{
+    return (pack_end_t){writer->durable, writer->last_sequence};
+}
+
 bool pack_writer_is_full(const pack_writer_t *writer)
 {
     return writer->durable >= PACK_SEAL_SIZE;
@@ -96,6 +100,8 @@ status_t pack_writer_begin(pack_writer_t *writer, pack_record_type_t type, size_
     if (provenance_room > PACK_PROVENANCE_MAX)
         return fail(STATUS_TOO_LARGE, "provenance of %zu bytes, limit %d", provenance_room,
                     PACK_PROVENANCE_MAX);
+    if (!writer->buffer) /* of many writers only the descriptor is used */
+        writer->buffer = memory_allocate(WRITER_BUFFER_SIZE);
     writer->state = WRITER_RECORD;
     writer->type = type;
     writer->written = writer->synced = writer->durable;

@@ -28,21 +28,29 @@ status_t pack_writer_create(const char *data_folder, pack_writer_t **out_writer)
  * its end. Fails: BUSY (locked), NOT_FOUND, INVALID (not a pack: it was moved to quarantine). */
 status_t pack_writer_open(const char *data_folder, const ulid_t *pack, pack_writer_t **out_writer);
 
-/* Goes on with a descriptor that came from its owner (already locked and recovered): no file names
- * are touched. The writer owns fd. */
-status_t pack_writer_adopt(int fd, pack_writer_t **out_writer);
+/* Where a pack ends that is at rest. */
+typedef struct {
+    uint64_t durable_offset, sequence; /* end and number of its last record; 0: it has none */
+} pack_end_t;
+
+/* Goes on with a descriptor that came from its owner (already locked and recovered), who says where it
+ * ends: no file names are touched, no record is read. The writer owns fd. Fails: INVALID (it ends elsewhere). */
+status_t pack_writer_adopt(int fd, const pack_end_t *end, pack_writer_t **out_writer);
 
 /*
  * Takes note of what another process has written through the same descriptor (it adopted it, and
- * is gone): recovers from the durable offset on. out_quarantined (may be NULL) is told the number
- * of damaged ranges. Fails: UNAVAILABLE, INVALID; then the writer is dead.
+ * is gone): recovers from the durable offset on. told (0: nothing) is the offset up to which that process
+ * says it has synced: if the file ends there, and whole headers lead there, no more is read and nothing is
+ * synced again. out_quarantined (may be NULL) is told the number of damaged ranges.
+ * Fails: UNAVAILABLE, INVALID; then the writer is dead.
  */
-status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
+status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer, uint64_t told,
                              uint64_t *out_quarantined);
 
 int pack_writer_fd(const pack_writer_t *writer); /* borrowed, to be passed on */
 ulid_t pack_writer_pack(const pack_writer_t *writer);
 uint64_t pack_writer_durable_offset(const pack_writer_t *writer); /* end of the last commit */
+pack_end_t pack_writer_end(const pack_writer_t *writer);          /* of one that is idle */
 bool pack_writer_is_full(const pack_writer_t *writer);            /* no further record is to come */
 bool pack_writer_is_dead(const pack_writer_t *writer);            /* a write or a sync has failed */
 

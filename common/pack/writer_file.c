@@ -188,31 +188,40 @@ status_t pack_writer_open(const char *data_folder, const ulid_t *pack, pack_writ
     return STATUS_OK;
 }
 
-status_t pack_writer_adopt(int fd, pack_writer_t **out_writer)
+status_t pack_writer_adopt(int fd, const pack_end_t *end, pack_writer_t **out_writer)
 {
     pack_identity_t identity;
     uint64_t size;
-    pack_record_t last = {.sequence = 0};
     TRY(pack_file_identity(fd, &identity));
     TRY(pack_file_size(fd, &size));
-    if (size != PACK_BLOCK_SIZE) {
-        status_t status = pack_scan_last(fd, &identity, size, &last);
-        if (status == STATUS_NOT_FOUND)
-            return fail(STATUS_INVALID, "pack %s was not recovered", identity.pack.text);
-        TRY(status);
-    }
-    *out_writer = writer_make(fd, &identity, size, last.sequence);
+    if (size != end->durable_offset)
+        return fail(STATUS_INVALID, "pack %s was not recovered", identity.pack.text);
+    *out_writer = writer_make(fd, &identity, size, end->sequence);
     return STATUS_OK;
 }
 
-status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer,
+/* Whether whole records, and nothing else, lead from the durable end to size; goes on there. */
+static bool follow_headers(pack_writer_t *writer, uint64_t size)
+{
+    pack_record_t record = {.next_offset = writer->durable, .sequence = writer->last_sequence};
+    while (record.next_offset < size)
+        if (pack_file_record(writer->fd, &writer->identity, record.next_offset, size, &record) !=
+            STATUS_OK)
+            return false;
+    writer->durable = size;
+    writer->last_sequence = record.sequence;
+    return true;
+}
+
+status_t pack_writer_refresh(const char *data_folder, pack_writer_t *writer, uint64_t told,
                              uint64_t *out_quarantined)
 {
     pack_recovery_t found;
     if (writer->state != WRITER_IDLE)
         return fail(STATUS_UNAVAILABLE, "pack %s is not idle", writer->identity.pack.text);
     uint64_t size;
-    if (pack_file_size(writer->fd, &size) == STATUS_OK && size == writer->durable)
+    if (pack_file_size(writer->fd, &size) == STATUS_OK &&
+        (size == writer->durable || (size == told && follow_headers(writer, size))))
         return STATUS_OK;
     status_t status = pack_recover_from(writer->fd, data_folder, &writer->identity, writer->durable,
                                         writer->last_sequence, &found);

@@ -38,7 +38,7 @@ struct pack_writer {
     uint64_t dataset_offset, dataset_length;
     uint64_t written;
     uint64_t synced; /* up to where the record has been synced while it came */
-    uint8_t *buffer; /* WRITER_BUFFER_SIZE bytes */
+    uint8_t *buffer; /* WRITER_BUFFER_SIZE bytes, from the first record on */
     size_t buffered;
     sha256_t *hash;       /* of the dataset */
     sha256_t *chunk_hash; /* of the chunk in progress, from the second chunk on */

@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "base/ulid.h"
 #include "dimse/address.h"
+#include "pack/writer.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +29,8 @@ typedef enum {
     CHANNEL_PACK_FAILED,   /* a write or sync of the pack has failed: text says why */
     CHANNEL_ENDED,         /* the last words: text says why */
     /* courier → child */
-    CHANNEL_START,       /* the first message; with a pack, durable up to offset, if one waited */
-    CHANNEL_PACK,        /* with a new pack's descriptor */
+    CHANNEL_START,       /* the first message; with a pack, and its end, if one waited */
+    CHANNEL_PACK,        /* with a new pack's descriptor, and its end */
     CHANNEL_NO_PACK,     /* text says why */
     CHANNEL_RECALL_PACK, /* it has been open for long: give it back between two messages */
     CHANNEL_FULL,        /* the disk: take nothing until CHANNEL_ROOM */
@@ -42,6 +43,7 @@ typedef struct {
     channel_kind_t kind;
     uint32_t number;
     uint64_t offset, bytes;
+    pack_end_t end;
     ulid_t association;
     address_t address;
     char calling[17], called[17];

@@ -128,7 +128,8 @@ static status_t start(child_t *child, sandbox_t *sandbox)
     if (message.kind != CHANNEL_START)
         return fail(STATUS_INTERNAL, "the first message is none to start with");
     child->lent = child->pinned = sandbox->pack = fds[0];
-    sandbox->pack_start = message.offset;
+    child->lent_end = message.end;
+    sandbox->pack_start = message.end.durable_offset;
     return STATUS_OK;
 }
 

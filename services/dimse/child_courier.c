@@ -30,7 +30,7 @@ static status_t take_pack(child_t *child, const channel_message_t *message, int 
         return fail(STATUS_UNAVAILABLE, "no pack: %s", message->text);
     int pack = *fd;
     *fd = -1;
-    return pack_writer_adopt(pack, &child->writer);
+    return pack_writer_adopt(pack, &message->end, &child->writer);
 }
 
 /*
@@ -94,7 +94,7 @@ static status_t use_lent_pack(child_t *child)
 {
     int pack = child->lent;
     child->lent = -1;
-    return pack_writer_adopt(pack, &child->writer);
+    return pack_writer_adopt(pack, &child->lent_end, &child->writer);
 }
 
 status_t child_need_pack(child_t *child)

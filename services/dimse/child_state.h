@@ -34,9 +34,10 @@ typedef struct {
     association_t *association;
     accepted_context_t contexts[256]; /* by identifier */
     child_state_t state;
-    bool disk_is_full; /* as far as the courier's messages were read */
-    int lent;          /* the pack that had waited for this address, until the first store; -1 */
-    int pinned;        /* the number that it was lent under, until it is given back; -1 */
+    bool disk_is_full;   /* as far as the courier's messages were read */
+    int lent;            /* the pack that had waited for this address, until the first store; -1 */
+    pack_end_t lent_end; /* of that one */
+    int pinned;          /* the number that it was lent under, until it is given back; -1 */
     pack_writer_t *writer; /* NULL until the first store, and when it was given back */
     buffer_t answer;
     uint64_t unannounced_bytes; /* of instances whose announcement found the channel full */

@@ -162,7 +162,8 @@ void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end)
     if (!lease->writer)
         return;
     ulid_t pack = pack_writer_pack(lease->writer);
-    status_t status = pack_writer_refresh(packs->data_folder, lease->writer, &quarantined);
+    status_t status =
+        pack_writer_refresh(packs->data_folder, lease->writer, lease->announced, &quarantined);
     if (status == STATUS_OK)
         announce(packs, lease, pack_writer_durable_offset(lease->writer));
     if (status != STATUS_OK || quarantined) {

@@ -52,7 +52,8 @@ typedef enum { CHILD_ALIVE, CHILD_GONE } child_end_t;
 
 /*
  * The pack's own bytes behind the lease's start decide what is durable, whatever the child said, or
- * could no longer say. What lies before is known, and is not read again. Without a pack: nothing.
+ * could no longer say; where both agree the headers are enough. What lies before is known, and is not
+ * read again. Without a pack: nothing.
  */
 void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end);
 

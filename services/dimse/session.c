@@ -49,7 +49,7 @@ static void send_pack(const session_t *session, channel_kind_t kind)
     channel_message_t message = session->self;
     int fd = pack_writer_fd(session->lease.writer);
     message.kind = kind;
-    message.offset = session->lease.start;
+    message.end = pack_writer_end(session->lease.writer);
     channel_send(session->channel, &message, &fd, 1, false); /* if that fails, the child is gone */
 }
 

@@ -167,22 +167,22 @@ static void connect_pair(int out_ends[2])
 
 /* ---- the courier ------------------------------------------------------------------------------- */
 
-static void tell(int channel, channel_kind_t kind, const int *pack)
+static void tell(int channel, channel_kind_t kind, const pack_end_t *end, const int *pack)
 {
-    const channel_message_t message = {.kind = kind};
+    const channel_message_t message = {.kind = kind, .end = *end};
     must(channel_send(channel, &message, pack, pack ? 1 : 0, false) == STATUS_OK, "channel");
 }
 
-static void tell_beginning(int channel, uint8_t flags, const char *path)
+static void tell_beginning(int channel, uint8_t flags, const pack_end_t *end, const char *path)
 {
     AUTO_CLOSE int pack = open(path, (flags & UNWRITABLE ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-    tell(channel, CHANNEL_START, &pack);
+    tell(channel, CHANNEL_START, end, &pack);
     if (flags & DISK_FULL)
-        tell(channel, CHANNEL_FULL, NULL);
+        tell(channel, CHANNEL_FULL, end, NULL);
     if (flags & DRAINING)
-        tell(channel, CHANNEL_DRAIN, NULL);
+        tell(channel, CHANNEL_DRAIN, end, NULL);
     if (flags & STOPPING)
-        tell(channel, CHANNEL_STOP, NULL);
+        tell(channel, CHANNEL_STOP, end, NULL);
 }
 
 /* A pack with a record of an association before. */
@@ -278,9 +278,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     setsockopt(channel[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     pack_writer_t *writer = make_pack();
     const ulid_t pack = pack_writer_pack(writer);
-    uint64_t durable = pack_writer_durable_offset(writer);
+    const pack_end_t end = pack_writer_end(writer);
+    uint64_t durable = end.durable_offset;
     AUTO_FREE char *path = pack_path_open(data_folder, &pack);
-    tell_beginning(channel[0], data[0], path);
+    tell_beginning(channel[0], data[0], &end, path);
     serve(&stream, channel[1]);
     close(channel[1]);
     size_t stored = hear(channel[0], &durable);

@@ -58,7 +58,8 @@ static void a_lease_comes_back_with_what_a_child_wrote(void **state)
     pid_t child = fork();
     if (child == 0) {
         uint8_t *bytes = make_bytes(5000000, 3);
-        if (pack_writer_adopt(dup(pack_writer_fd(writer)), &adopted) != STATUS_OK)
+        pack_end_t end = pack_writer_end(writer);
+        if (pack_writer_adopt(dup(pack_writer_fd(writer)), &end, &adopted) != STATUS_OK)
             _exit(1);
         put_record(adopted, 5000, 1, 5000);
         put_record(adopted, 5000, 2, 5000);

@@ -223,7 +223,7 @@ static void enter_sandbox(void)
 }
 #endif
 
-static int write_in_sandbox(int fd)
+static int write_in_sandbox(int fd, pack_end_t end)
 {
     pack_writer_t *writer = NULL;
     pack_record_t record = {.transfer_syntax_uid = "1.2"};
@@ -231,7 +231,7 @@ static int write_in_sandbox(int fd)
     size_t length;
     uint8_t *bytes = make_bytes(3 * MIB, 5);
     enter_sandbox();
-    if (pack_writer_adopt(fd, &writer) != STATUS_OK ||
+    if (pack_writer_adopt(fd, &end, &writer) != STATUS_OK ||
         pack_writer_begin(writer, PACK_RECORD_INSTANCE, 512) != STATUS_OK ||
         pack_writer_append(writer, bytes, 2 * MIB) != STATUS_OK ||
         pack_writer_abort(writer) != STATUS_OK ||
@@ -260,13 +260,13 @@ static void a_sandboxed_process_goes_on_with_the_descriptor(void **state)
     crypto_prepare();
     pid_t child = fork();
     if (child == 0)
-        _exit(write_in_sandbox(dup(pack_writer_fd(writer))));
+        _exit(write_in_sandbox(dup(pack_writer_fd(writer)), pack_writer_end(writer)));
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
 
-    assert_ok(pack_writer_refresh(data_folder, writer, NULL));
+    assert_ok(pack_writer_refresh(data_folder, writer, 0, NULL));
     pack_record_t third;
     ulid_t pack = pack_writer_pack(writer);
     assert_ok(pack_store_record(store, &pack, second.next_offset, &third));
