@@ -324,13 +324,6 @@ static int keep_message(const struct mg_connection *connection, const char *mess
     return 1;
 }
 
-static int drop_access(const struct mg_connection *connection, const char *message)
-{
-    (void)connection;
-    (void)message;
-    return 1;
-}
-
 /* ---- start and stop -------------------------------------------------------------------------- */
 
 /* CivetWeb reads suffixes (443s: TLS, 80r: redirect) and lists from this text. */
@@ -349,7 +342,6 @@ static status_t start_civetweb(http_server_t *server)
         .begin_request = begin_request,
         .http_error = answer_error,
         .log_message = keep_message,
-        .log_access = drop_access,
         .init_thread = begin_thread,
         .exit_thread = end_thread,
     };

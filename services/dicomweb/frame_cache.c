@@ -52,11 +52,14 @@ void frame_cache_destroy(frame_cache_t **cache)
     *cache = NULL;
 }
 
+/* Instances of a series lie in a pack at equal distances, which may have all low bits in common: the
+ * last product spreads them over the high ones (Fibonacci hashing). */
 static size_t first_way(const location_t *location)
 {
     uint64_t hash = location->record_offset >> 12;
     for (const char *at = location->pack.text; *at; at++)
         hash = hash * 31 + (uint8_t)*at;
+    hash = hash * UINT64_C(11400714819323198485) >> 32;
     return (size_t)(hash % (FRAME_CACHE_SLOTS / WAYS)) * WAYS;
 }
 
