@@ -46,6 +46,14 @@ LIBS.dicomweb := -lz -ljansson
 LIBS.cli      := -larchive
 LIBS.dimse    := -lseccomp
 
+# BLAKE3 in C, of its authors, as Debian has it: among the sources of the Rust crate, which has no library
+BLAKE3     := $(firstword $(wildcard /usr/share/cargo/registry/blake3-*/c))
+BLAKE3.x86_64  := blake3_sse2_x86-64_unix.S blake3_sse41_x86-64_unix.S blake3_avx2_x86-64_unix.S blake3_avx512_x86-64_unix.S
+BLAKE3.aarch64 := blake3_neon.c
+DEFINE.aarch64 := -DBLAKE3_USE_NEON=1
+MACHINE    := $(shell uname -m)
+PARTS.crypto := blake3.c blake3_dispatch.c blake3_portable.c $(BLAKE3.$(MACHINE))
+
 COMMON   := base log config crypto dicom proto pack database http wire dcmtk client service
 SERVICES := $(notdir $(patsubst %/,%,$(dir $(wildcard services/*/main.c))))
 
@@ -71,7 +79,7 @@ CC  := clang
 CXX := clang++
 endif
 LIBPQ    := $(addprefix -isystem ,$(shell pg_config --includedir))
-LANGUAGE := -std=gnu11 -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ)
+LANGUAGE := -std=gnu11 -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ) -isystem $(BLAKE3)
 CFLAGS   := $(LANGUAGE) $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -MMD -MP
 CXXFLAGS := -std=gnu++17 $(WARNX) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -MMD -MP
 LDFLAGS  := $(FLAGS.$(MODE)) $(LINK.$(MODE)) -Wl,--as-needed -pthread
@@ -115,6 +123,10 @@ $(B)/obj/$(GEN)/proto/%.c.o: $(GEN)/proto/%.c
 	@echo "CC $<"; mkdir -p $(@D)
 	$(Q)$(CC) $(filter-out $(WARN),$(CFLAGS)) -c $< -o $@
 
+$(B)/obj/parts/%.o: $(BLAKE3)/%
+	@echo "CC $<"; mkdir -p $(@D)
+	$(Q)$(CC) $(FLAGS.$(MODE)) $(PIC.$(MODE)) $(DEFINE.$(MACHINE)) -w -c $< -o $@
+
 $(B)/obj/%.c.o: %.c | $(PROTO_H)
 	@echo "CC $<"; mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c $< -o $@
@@ -123,7 +135,7 @@ $(B)/obj/%.cc.o: %.cc
 	@echo "CXX $<"; mkdir -p $(@D)
 	$(Q)$(CXX) $(CXXFLAGS) -c $< -o $@
 
-$(B)/lib/%.a: $$(call objects,$$(call folder_sources,$$*))
+$(B)/lib/%.a: $$(call objects,$$(call folder_sources,$$*)) $$(addprefix $(B)/obj/parts/,$$(addsuffix .o,$$(PARTS.$$*)))
 	@echo "AR $@"; mkdir -p $(@D); rm -f $@
 	$(Q)ar rcs $@ $(filter %.o,$^)
 

@@ -1,6 +1,7 @@
 #include "crypto/crypto.h"
 
 #include "base/memory.h"
+#include "crypto/digest_own.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -35,6 +36,7 @@ static void prepare(void)
     must(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL));
     algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
     must(algorithm != NULL);
+    digest_prepare();
 }
 
 void crypto_prepare(void)
@@ -63,7 +65,7 @@ void sha256_update(sha256_t *hash, const void *bytes, size_t length)
         must(EVP_DigestUpdate(hash->context, bytes, length));
 }
 
-void sha256_peek(const sha256_t *hash, uint8_t out_digest[SHA256_SIZE])
+void sha256_read(const sha256_t *hash, uint8_t out_digest[SHA256_SIZE])
 {
     EVP_MD_CTX *copy = EVP_MD_CTX_new();
     must(copy != NULL && EVP_MD_CTX_copy_ex(copy, hash->context));

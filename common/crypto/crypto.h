@@ -7,15 +7,6 @@
 
 enum { SHA256_SIZE = 32, MAC_SIZE = 16 };
 
-typedef struct sha256 sha256_t; /* a running SHA-256 (FIPS 180-4) */
-
-sha256_t *sha256_create(void);
-void sha256_reset(sha256_t *hash);
-void sha256_update(sha256_t *hash, const void *bytes, size_t length);
-void sha256_peek(const sha256_t *hash, uint8_t out_digest[SHA256_SIZE]); /* so far; goes on */
-void sha256_finish(sha256_t *hash, uint8_t out_digest[SHA256_SIZE]); /* then reset before reuse */
-void sha256_destroy(sha256_t **hash);
-
 void crypto_sha256(const void *bytes, size_t length, uint8_t out_digest[SHA256_SIZE]);
 
 /* Does now what the first hash would do: for a process that is about to lose its system calls. */

@@ -139,7 +139,7 @@ static status_t copy_dataset(pack_compact_t *compact, const source_t *source,
  * The table of chunk digests is made anew; its CRC tells that it is the old one. */
 static status_t compare(const pack_record_t *from, const pack_record_t *to)
 {
-    if (!crypto_equal(from->dataset_sha256, to->dataset_sha256, SHA256_SIZE))
+    if (!crypto_equal(from->dataset_digest, to->dataset_digest, DIGEST_SIZE))
         return fail(STATUS_INVALID, "the dataset is damaged");
     if (from->table_crc32 != to->table_crc32)
         return fail(STATUS_INVALID, "the digest table is damaged");
@@ -154,6 +154,7 @@ static status_t copy_parts(pack_compact_t *compact, const source_t *source,
     if (crypto_crc32(provenance, from->provenance_length) != from->provenance_crc32)
         return fail(STATUS_INVALID, "the provenance is damaged");
     TRY(pack_writer_begin(compact->writer, from->type, from->provenance_length));
+    writer_use_digest(compact->writer, from->digest_kind);
     TRY(copy_dataset(compact, source, from));
     pack_record_t to = {.origin_pack = from->origin_pack,
                         .origin_sequence = from->origin_sequence,

@@ -35,7 +35,7 @@ enum {
  *      116    4  CRC-32 of the provenance
  *      120    8  offset of the dataset
  *      128    8  length of the dataset
- *      136   32  SHA-256 of the dataset
+ *      136   32  digest of the dataset: BLAKE3, in version 1 SHA-256
  *      168   64  transfer syntax UID
  *      232    8  PixelData: offset of the element in the dataset
  *      240    8  PixelData: offset of its value
@@ -59,7 +59,7 @@ enum {
     RECORD_PROVENANCE_CRC = 116,
     RECORD_DATASET_OFFSET = 120,
     RECORD_DATASET_LENGTH = 128,
-    RECORD_SHA256 = 136,
+    RECORD_DIGEST = 136,
     RECORD_TRANSFER_SYNTAX = 168,
     RECORD_PIXEL_DATA = 232,
     RECORD_PIXEL_VALUE = 240,
@@ -120,7 +120,7 @@ void pack_put_file_header(const pack_identity_t *identity, uint8_t out_block[PAC
 {
     memset(out_block, 0, PACK_BLOCK_SIZE);
     memcpy(out_block + FILE_MAGIC, file_magic, MAGIC_SIZE);
-    put_u32(out_block + FILE_VERSION, PACK_FORMAT_VERSION);
+    put_u32(out_block + FILE_VERSION, PACK_FILE_VERSION);
     put_ulid(out_block + FILE_ULID, &identity->pack);
     memcpy(out_block + FILE_KEY, identity->key, PACK_KEY_SIZE);
     put_u32(out_block + FILE_CRC, crypto_crc32(out_block, FILE_CRC));
@@ -133,9 +133,9 @@ static status_t get_file_header_copy(const uint8_t *bytes, pack_identity_t *out_
         return fail(STATUS_INVALID, "not a pack: no magic");
     if (get_u32(bytes + FILE_CRC) != crypto_crc32(bytes, FILE_CRC))
         return fail(STATUS_INVALID, "pack header is damaged");
-    if (get_u32(bytes + FILE_VERSION) != PACK_FORMAT_VERSION)
+    if (get_u32(bytes + FILE_VERSION) != PACK_FILE_VERSION)
         return fail(STATUS_INVALID, "pack has format version %u, known is %d",
-                    get_u32(bytes + FILE_VERSION), PACK_FORMAT_VERSION);
+                    get_u32(bytes + FILE_VERSION), PACK_FILE_VERSION);
     pack_identity_t identity = {0};
     if (!get_ulid(bytes + FILE_ULID, &identity.pack))
         return fail(STATUS_INVALID, "pack header has no ULID");
@@ -157,7 +157,8 @@ void pack_put_record_header(const pack_identity_t *identity, const pack_record_t
     uint8_t *out = out_bytes;
     memset(out, 0, PACK_RECORD_HEADER_SIZE);
     memcpy(out + RECORD_MAGIC, record_magic, MAGIC_SIZE);
-    put_u32(out + RECORD_VERSION, PACK_FORMAT_VERSION);
+    put_u32(out + RECORD_VERSION, record->digest_kind == DIGEST_SHA256 ? PACK_RECORD_VERSION_SHA256
+                                                                       : PACK_RECORD_VERSION);
     put_u32(out + RECORD_TYPE, (uint32_t)record->type);
     put_u64(out + RECORD_OFFSET, record->offset);
     put_u64(out + RECORD_NEXT, record->next_offset);
@@ -169,7 +170,7 @@ void pack_put_record_header(const pack_identity_t *identity, const pack_record_t
     put_u32(out + RECORD_PROVENANCE_CRC, record->provenance_crc32);
     put_u64(out + RECORD_DATASET_OFFSET, record->dataset_offset);
     put_u64(out + RECORD_DATASET_LENGTH, record->dataset_length);
-    memcpy(out + RECORD_SHA256, record->dataset_sha256, SHA256_SIZE);
+    memcpy(out + RECORD_DIGEST, record->dataset_digest, DIGEST_SIZE);
     memcpy(out + RECORD_TRANSFER_SYNTAX, record->transfer_syntax_uid,
            strnlen(record->transfer_syntax_uid, UID_LENGTH_MAX));
     put_u64(out + RECORD_PIXEL_DATA, record->pixel_data_offset);
@@ -193,7 +194,7 @@ static bool parts_in_order(const pack_record_t *record)
     uint64_t chunks = pack_chunks(record->dataset_length);
     if ((chunks != 0) != (record->table_offset != 0) ||
         (chunks && record->table_offset < data_end) ||
-        __builtin_add_overflow(chunks ? record->table_offset : data_end, chunks * SHA256_SIZE,
+        __builtin_add_overflow(chunks ? record->table_offset : data_end, chunks * DIGEST_SIZE,
                                &end))
         return false;
     return record->next_offset >= end && record->next_offset % PACK_BLOCK_SIZE == 0 &&
@@ -210,9 +211,10 @@ status_t pack_get_record_header(const pack_identity_t *identity, uint64_t offset
     crypto_mac(identity->key, PACK_KEY_SIZE, bytes, RECORD_MAC, mac);
     if (!crypto_equal(mac, bytes + RECORD_MAC, MAC_SIZE))
         return fail(STATUS_INVALID, "record header is damaged or not of this pack");
-    if (get_u32(bytes + RECORD_VERSION) != PACK_FORMAT_VERSION)
-        return fail(STATUS_INVALID, "record header has version %u, known is %d",
-                    get_u32(bytes + RECORD_VERSION), PACK_FORMAT_VERSION);
+    uint32_t version = get_u32(bytes + RECORD_VERSION);
+    if (version != PACK_RECORD_VERSION && version != PACK_RECORD_VERSION_SHA256)
+        return fail(STATUS_INVALID, "record header has version %u, known are %d and %d", version,
+                    PACK_RECORD_VERSION_SHA256, PACK_RECORD_VERSION);
     pack_record_t record = {
         .type = (pack_record_type_t)get_u32(bytes + RECORD_TYPE),
         .offset = get_u64(bytes + RECORD_OFFSET),
@@ -226,11 +228,12 @@ status_t pack_get_record_header(const pack_identity_t *identity, uint64_t offset
         .dataset_length = get_u64(bytes + RECORD_DATASET_LENGTH),
         .table_offset = get_u64(bytes + RECORD_TABLE_OFFSET),
         .table_crc32 = get_u32(bytes + RECORD_TABLE_CRC),
+        .digest_kind = version == PACK_RECORD_VERSION_SHA256 ? DIGEST_SHA256 : DIGEST_BLAKE3,
         .pixel_data_offset = get_u64(bytes + RECORD_PIXEL_DATA),
         .pixel_value_offset = get_u64(bytes + RECORD_PIXEL_VALUE),
         .pixel_value_length = get_u64(bytes + RECORD_PIXEL_LENGTH),
     };
-    memcpy(record.dataset_sha256, bytes + RECORD_SHA256, SHA256_SIZE);
+    memcpy(record.dataset_digest, bytes + RECORD_DIGEST, DIGEST_SIZE);
     memcpy(record.transfer_syntax_uid, bytes + RECORD_TRANSFER_SYNTAX, UID_LENGTH_MAX);
     if (record.offset != offset || !get_ulid(bytes + RECORD_PACK, &record.pack) ||
         strcmp(record.pack.text, identity->pack.text) != 0)

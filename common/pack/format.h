@@ -1,6 +1,7 @@
 #ifndef ZPACS_PACK_FORMAT_H
 #define ZPACS_PACK_FORMAT_H
 
+#include "crypto/crypto.h"
 #include "pack/record.h"
 
 #include <stdbool.h>
@@ -17,7 +18,9 @@
  * All numbers are little-endian. Text is padded with NUL.
  */
 enum {
-    PACK_FORMAT_VERSION = 1,
+    PACK_FILE_VERSION = 1,
+    PACK_RECORD_VERSION = 2,
+    PACK_RECORD_VERSION_SHA256 = 1, /* the same, with other digests: of before, and their copies */
     PACK_KEY_SIZE = 16,
     PACK_FILE_HEADER_SIZE = 128,  /* one copy; the rest of the block is zero */
     PACK_FILE_HEADER_COPY = 2048, /* where the second copy lies: another sector of the block */

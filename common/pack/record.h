@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "base/ulid.h"
-#include "crypto/crypto.h"
+#include "crypto/digest.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 enum {
     PACK_BLOCK_SIZE = 4096,           /* file header, and the boundary each record starts on */
     PACK_PROVENANCE_MAX = 128 * 1024, /* bytes of provenance in a record */
-    PACK_CHUNK_SIZE = 1 << 20, /* a larger dataset has a table with the SHA-256 of each chunk */
+    PACK_CHUNK_SIZE = 1 << 20, /* a larger dataset has a table with the digest of each chunk */
 };
 #define PACK_SEAL_SIZE    (UINT64_C(1) << 30) /* sealed when it has grown beyond this */
 #define PACK_DATASET_MAX  (UINT64_C(1) << 40)
@@ -44,7 +44,8 @@ typedef struct {
     uint32_t provenance_crc32;
     uint64_t dataset_offset; /* from the start of the pack */
     uint64_t dataset_length;
-    uint8_t dataset_sha256[SHA256_SIZE];
+    digest_kind_t digest_kind;
+    uint8_t dataset_digest[DIGEST_SIZE];
     uint64_t table_offset; /* of the digests per PACK_CHUNK_SIZE, from the start; 0: no table */
     uint32_t table_crc32;
     uid_text_t transfer_syntax_uid;

@@ -67,18 +67,18 @@ static status_t check_table(int fd, const pack_record_t *record, const buffer_t 
 }
 
 /* Hashes the dataset as a whole and, when it has a table, each chunk of it. */
-static status_t hash_dataset(int fd, const pack_record_t *record, sha256_t *hash,
+static status_t hash_dataset(int fd, const pack_record_t *record, digest_t *digest,
                              buffer_t *out_digests)
 {
     AUTO_FREE uint8_t *chunk = memory_allocate(smaller(PACK_CHUNK_SIZE, record->dataset_length));
     for (uint64_t done = 0; done < record->dataset_length;) {
         size_t length = (size_t)smaller(PACK_CHUNK_SIZE, record->dataset_length - done);
         TRY(pack_file_read(fd, chunk, length, record->dataset_offset + done));
-        sha256_update(hash, chunk, length);
+        digest_update(digest, chunk, length);
         if (record->table_offset) {
-            uint8_t digest[SHA256_SIZE];
-            crypto_sha256(chunk, length, digest);
-            buffer_append(out_digests, digest, sizeof digest);
+            uint8_t of_chunk[DIGEST_SIZE];
+            digest_of(record->digest_kind, chunk, length, of_chunk);
+            buffer_append(out_digests, of_chunk, sizeof of_chunk);
         }
         done += length;
     }
@@ -89,13 +89,13 @@ status_t pack_scan_check(int fd, const pack_record_t *record)
 {
     TRY(check_provenance(fd, record));
     AUTO_BUFFER digests = {0};
-    uint8_t digest[SHA256_SIZE];
-    sha256_t *hash = sha256_create();
-    status_t status = hash_dataset(fd, record, hash, &digests);
-    sha256_finish(hash, digest);
-    sha256_destroy(&hash);
+    uint8_t found[DIGEST_SIZE];
+    digest_t *digest = digest_create(record->digest_kind);
+    status_t status = hash_dataset(fd, record, digest, &digests);
+    digest_read(digest, found);
+    digest_destroy(&digest);
     TRY(status);
-    if (!crypto_equal(digest, record->dataset_sha256, SHA256_SIZE))
+    if (!crypto_equal(found, record->dataset_digest, DIGEST_SIZE))
         return fail(STATUS_INVALID, "dataset of the record at %llu is damaged",
                     (unsigned long long)record->offset);
     return check_table(fd, record, &digests);

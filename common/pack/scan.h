@@ -10,7 +10,7 @@ status_t pack_scan_next(int fd, const pack_identity_t *identity, uint64_t from, 
                         pack_record_t *out_record);
 
 /*
- * Reads all of a record: CRC of the provenance, SHA-256 of the dataset, digest table.
+ * Reads all of a record: CRC of the provenance, digest of the dataset, digest table.
  * Fails: INVALID (which part is damaged), UNAVAILABLE.
  */
 status_t pack_scan_check(int fd, const pack_record_t *record);

@@ -19,8 +19,8 @@ pack_writer_t *writer_make(int fd, const pack_identity_t *identity, uint64_t dur
     writer->identity = *identity;
     writer->durable = durable;
     writer->last_sequence = last_sequence;
-    writer->hash = sha256_create();
-    writer->chunk_hash = sha256_create();
+    writer->digest = digest_create(writer->digest_kind);
+    writer->chunk_digest = digest_create(writer->digest_kind);
     return writer;
 }
 
@@ -109,26 +109,35 @@ status_t pack_writer_begin(pack_writer_t *writer, pack_record_type_t type, size_
     memset(writer->buffer, 0, writer->buffered);
     writer->dataset_offset = writer->durable + writer->buffered;
     writer->dataset_length = 0;
-    sha256_reset(writer->hash);
+    writer_use_digest(writer, DIGEST_BLAKE3);
+    digest_reset(writer->digest);
     buffer_clear(&writer->table);
     return STATUS_OK;
 }
 
-/* ---- hashing ---------------------------------------------------------------------------------- */
+/* ---- digests ---------------------------------------------------------------------------------- */
+
+void writer_use_digest(pack_writer_t *writer, digest_kind_t kind)
+{
+    if (kind == writer->digest_kind)
+        return;
+    digest_destroy(&writer->digest);
+    digest_destroy(&writer->chunk_digest);
+    writer->digest_kind = kind;
+    writer->digest = digest_create(kind);
+    writer->chunk_digest = digest_create(kind);
+}
 
 /* The first chunk's digest is the dataset's digest up to there: small datasets are hashed once. */
 static void finish_chunk(pack_writer_t *writer)
 {
-    uint8_t digest[SHA256_SIZE];
-    if (writer->table.length == 0)
-        sha256_peek(writer->hash, digest);
-    else
-        sha256_finish(writer->chunk_hash, digest);
+    uint8_t digest[DIGEST_SIZE];
+    digest_read(writer->table.length == 0 ? writer->digest : writer->chunk_digest, digest);
     buffer_append(&writer->table, digest, sizeof digest);
-    sha256_reset(writer->chunk_hash);
+    digest_reset(writer->chunk_digest);
 }
 
-static void hash_bytes(pack_writer_t *writer, const uint8_t *bytes, size_t length)
+static void digest_bytes(pack_writer_t *writer, const uint8_t *bytes, size_t length)
 {
     while (length > 0) {
         size_t in_chunk = (size_t)(writer->dataset_length % PACK_CHUNK_SIZE);
@@ -137,9 +146,9 @@ static void hash_bytes(pack_writer_t *writer, const uint8_t *bytes, size_t lengt
         size_t part = PACK_CHUNK_SIZE - in_chunk;
         if (part > length)
             part = length;
-        sha256_update(writer->hash, bytes, part);
+        digest_update(writer->digest, bytes, part);
         if (writer->table.length > 0)
-            sha256_update(writer->chunk_hash, bytes, part);
+            digest_update(writer->chunk_digest, bytes, part);
         writer->dataset_length += part;
         bytes += part;
         length -= part;
@@ -199,7 +208,7 @@ status_t pack_writer_append(pack_writer_t *writer, const void *bytes, size_t len
     if (length > PACK_DATASET_MAX - writer->dataset_length)
         return fail(STATUS_TOO_LARGE, "dataset of more than %llu bytes",
                     (unsigned long long)PACK_DATASET_MAX);
-    hash_bytes(writer, bytes, length);
+    digest_bytes(writer, bytes, length);
     return put_bytes(writer, bytes, length);
 }
 
@@ -261,7 +270,8 @@ static void fill_record(const pack_writer_t *writer, const void *provenance,
     record->provenance_crc32 = crypto_crc32(provenance, provenance_length);
     record->dataset_offset = writer->dataset_offset;
     record->dataset_length = writer->dataset_length;
-    sha256_finish(writer->hash, record->dataset_sha256);
+    record->digest_kind = writer->digest_kind;
+    digest_read(writer->digest, record->dataset_digest);
     record->table_offset = 0;
     record->table_crc32 = 0;
 }
@@ -341,8 +351,8 @@ void pack_writer_close(pack_writer_t **writer)
         closing->state = WRITER_DEAD; /* recovery cuts it */
     drop_view(closing);
     close(closing->fd);
-    sha256_destroy(&closing->hash);
-    sha256_destroy(&closing->chunk_hash);
+    digest_destroy(&closing->digest);
+    digest_destroy(&closing->chunk_digest);
     buffer_destroy(&closing->table);
     free(closing->buffer);
     free(closing);

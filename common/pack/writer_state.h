@@ -40,9 +40,10 @@ struct pack_writer {
     uint64_t synced; /* up to where the record has been synced while it came */
     uint8_t *buffer; /* WRITER_BUFFER_SIZE bytes, from the first record on */
     size_t buffered;
-    sha256_t *hash;       /* of the dataset */
-    sha256_t *chunk_hash; /* of the chunk in progress, from the second chunk on */
-    buffer_t table;       /* digests of the finished chunks; empty up to PACK_CHUNK_SIZE */
+    digest_kind_t digest_kind;
+    digest_t *digest;       /* of the dataset */
+    digest_t *chunk_digest; /* of the chunk in progress, from the second chunk on */
+    buffer_t table;         /* digests of the finished chunks; empty up to PACK_CHUNK_SIZE */
 
     void *view; /* mapping of pack_writer_view, or NULL */
     size_t view_length;
@@ -56,6 +57,10 @@ pack_writer_t *writer_make(int fd, const pack_identity_t *identity, uint64_t dur
  * takes it for a pack, and whoever finds it unlocked removes it. Fails: as pack_writer_create().
  */
 status_t writer_create_unborn(const char *data_folder, pack_writer_t **out_writer);
+
+/* Of the record that has begun, and of which no byte has come: a copy has digests of the kind of its
+ * original. Others have BLAKE3. */
+void writer_use_digest(pack_writer_t *writer, digest_kind_t kind);
 
 /* Cuts back to where a commit ended earlier, and drops a record in progress; of an unborn writer. */
 status_t writer_go_back(pack_writer_t *writer, uint64_t durable, uint64_t last_sequence);

@@ -39,7 +39,7 @@ typedef struct {
     const ulid_t *pack;
     int64_t record_offset, dataset_length;
     const origin_t *origin;
-    const uint8_t *sha256;
+    const uint8_t *digest;
 } copy_t;
 
 static status_t copy_add(rows_t *rows, const copy_t *copy)
@@ -47,7 +47,7 @@ static status_t copy_add(rows_t *rows, const copy_t *copy)
     statement_t *insert = NULL;
     TRY(database_prepare(rows->database,
                          "INSERT INTO copies (sop_instance_uid, origin_pack, origin_sequence,"
-                         " received_us, sha256, study_instance_uid, series_instance_uid, pack,"
+                         " received_us, digest, study_instance_uid, series_instance_uid, pack,"
                          " record_offset, dataset_length, source, conflict)"
                          " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)"
                          " ON CONFLICT (sop_instance_uid, origin_pack, origin_sequence) DO UPDATE"
@@ -57,7 +57,7 @@ static status_t copy_add(rows_t *rows, const copy_t *copy)
     statement_bind_text(insert, 2, copy->origin->pack.text);
     statement_bind_int64(insert, 3, copy->origin->sequence);
     statement_bind_int64(insert, 4, copy->origin->received_us);
-    statement_bind_blob(insert, 5, copy->sha256, SHA256_SIZE);
+    statement_bind_blob(insert, 5, copy->digest, DIGEST_SIZE);
     statement_bind_text(insert, 6, copy->study);
     statement_bind_text(insert, 7, copy->series);
     statement_bind_text(insert, 8, copy->pack->text);
@@ -77,7 +77,7 @@ static status_t copy_of_entry(rows_t *rows, const entry_t *entry)
                                     .record_offset = (int64_t)entry->record.offset,
                                     .dataset_length = (int64_t)entry->record.dataset_length,
                                     .origin = &entry->origin,
-                                    .sha256 = entry->record.dataset_sha256});
+                                    .digest = entry->record.dataset_digest});
 }
 
 static status_t copy_of_row(rows_t *rows, const char *sop, const instance_row_t *row)
@@ -90,7 +90,7 @@ static status_t copy_of_row(rows_t *rows, const char *sop, const instance_row_t 
                                     .record_offset = row->record_offset,
                                     .dataset_length = row->dataset_length,
                                     .origin = &row->origin,
-                                    .sha256 = row->sha256});
+                                    .digest = row->digest});
 }
 
 /* Which copies are in conflict: other bytes, or another place, than what is served; a decision
@@ -102,7 +102,7 @@ static status_t conflicts_mark(rows_t *rows, const char *sop)
         rows->database,
         "UPDATE copies SET conflict = CASE WHEN EXISTS (SELECT 1 FROM instances i"
         " JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series"
-        " WHERE i.sop_instance_uid = $1 AND i.sha256 = copies.sha256"
+        " WHERE i.sop_instance_uid = $1 AND i.digest = copies.digest"
         " AND s.study_instance_uid = copies.study_instance_uid"
         " AND e.series_instance_uid = copies.series_instance_uid) OR EXISTS (SELECT 1 FROM resolves"
         " r WHERE r.sop_instance_uid = $1 AND r.settles_up_to_us >= copies.received_us)"
@@ -166,7 +166,7 @@ static status_t row_replace(rows_t *rows, const entry_t *entry, const instance_r
 
 static bool is_same_content(const entry_t *entry, const instance_row_t *row)
 {
-    return memcmp(entry->record.dataset_sha256, row->sha256, SHA256_SIZE) == 0 &&
+    return memcmp(entry->record.dataset_digest, row->digest, DIGEST_SIZE) == 0 &&
            strcmp(entry->study_instance_uid, row->study_instance_uid) == 0 &&
            strcmp(entry->series_instance_uid, row->series_instance_uid) == 0;
 }

@@ -21,7 +21,7 @@ static void row_read(statement_t *find, instance_row_t *out_row)
     out_row->origin.sequence = statement_int64(find, 7);
     size_t length = 0;
     const void *digest = statement_blob(find, 8, &length);
-    memcpy(out_row->sha256, digest, length < SHA256_SIZE ? length : SHA256_SIZE);
+    memcpy(out_row->digest, digest, length < DIGEST_SIZE ? length : DIGEST_SIZE);
     snprintf(out_row->source, sizeof out_row->source, "%s", statement_text(find, 9));
     snprintf(out_row->study_instance_uid, sizeof(uid_text_t), "%s", statement_text(find, 10));
     snprintf(out_row->series_instance_uid, sizeof(uid_text_t), "%s", statement_text(find, 11));
@@ -35,7 +35,7 @@ status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *ou
     TRY(database_prepare(
         rows->database,
         "SELECT i.id, i.study, i.series, i.pack, i.record_offset, i.received_us,"
-        " i.origin_pack, i.origin_sequence, i.sha256, i.source,"
+        " i.origin_pack, i.origin_sequence, i.digest, i.source,"
         " s.study_instance_uid, e.series_instance_uid, i.unreadable, i.dataset_length"
         " FROM instances i JOIN studies s ON s.id = i.study JOIN series e ON e.id = i.series"
         " WHERE i.sop_instance_uid = $1",
@@ -53,7 +53,7 @@ status_t rows_find_instance(rows_t *rows, const char *sop_instance_uid, bool *ou
 static const char fixed_columns[] =
     "sop_instance_uid, study, series, sop_class_uid, transfer_syntax_uid, pack, record_offset,"
     " dataset_offset, dataset_length, pixel_data_offset, pixel_value_offset, pixel_value_length,"
-    " received_us, origin_pack, origin_sequence, sha256, source, source_ae_title, unreadable,"
+    " received_us, origin_pack, origin_sequence, digest, source, source_ae_title, unreadable,"
     " version, modality, fragment";
 enum { FIXED_COLUMNS = 22 };
 
@@ -107,7 +107,7 @@ static void fixed_bind(statement_t *insert, const rows_t *rows, const entry_t *e
         statement_bind_text(insert, texts[i].number, texts[i].text);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         statement_bind_int64(insert, numbers[i].number, numbers[i].value);
-    statement_bind_blob(insert, 16, record->dataset_sha256, SHA256_SIZE);
+    statement_bind_blob(insert, 16, record->dataset_digest, DIGEST_SIZE);
     statement_bind_text_n(insert, 22, fragment->length ? (const char *)fragment->data : "",
                           fragment->length);
 }

@@ -26,7 +26,7 @@ static status_t is_there(index_t *index, const place_t *place, const pack_record
     status_t status =
         pack_store_record(index->store, &place->pack, (uint64_t)place->offset, &other);
     *out_there = status == STATUS_OK && other.dataset_length == record->dataset_length &&
-                 memcmp(other.dataset_sha256, record->dataset_sha256, SHA256_SIZE) == 0;
+                 memcmp(other.dataset_digest, record->dataset_digest, DIGEST_SIZE) == 0;
     return status == STATUS_NOT_FOUND || status == STATUS_INVALID ? STATUS_OK : status;
 }
 

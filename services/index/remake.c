@@ -1,6 +1,7 @@
 #include "index/index.h"
 
 #include "base/memory.h"
+#include "crypto/crypto.h"
 #include "dicom/file.h"
 #include "dicom/instance.h"
 #include "dicom/reader.h"

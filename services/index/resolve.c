@@ -18,7 +18,7 @@ typedef struct {
     ulid_t origin_pack, pack;
     int64_t origin_sequence, record_offset;
     uid_text_t study, series;
-    uint8_t sha256[SHA256_SIZE];
+    uint8_t digest[DIGEST_SIZE];
     bool is_aside; /* in conflict with what is served, and not a duplicate of it */
 } rival_t;
 
@@ -43,16 +43,16 @@ static void rival_read(statement_t *find, rival_t *rival)
     snprintf(rival->series, sizeof(uid_text_t), "%s", statement_text(find, 5));
     size_t length = 0;
     const void *digest = statement_blob(find, 6, &length);
-    memcpy(rival->sha256, digest, length < SHA256_SIZE ? length : SHA256_SIZE);
+    memcpy(rival->digest, digest, length < DIGEST_SIZE ? length : DIGEST_SIZE);
     rival->is_aside = statement_int64(find, 7) != 0;
 }
 
 static const char rivals_sql[] =
     "SELECT i.origin_pack, i.origin_sequence, i.pack, i.record_offset, s.study_instance_uid,"
-    " e.series_instance_uid, i.sha256, 0, 0 FROM instances i JOIN studies s ON s.id = i.study"
+    " e.series_instance_uid, i.digest, 0, 0 FROM instances i JOIN studies s ON s.id = i.study"
     " JOIN series e ON e.id = i.series WHERE i.sop_instance_uid = $1"
     " UNION ALL SELECT origin_pack, origin_sequence, pack, record_offset, study_instance_uid,"
-    " series_instance_uid, sha256, conflict, 1 FROM copies WHERE sop_instance_uid = $1"
+    " series_instance_uid, digest, conflict, 1 FROM copies WHERE sop_instance_uid = $1"
     " ORDER BY 9, 1, 2";
 
 static status_t rivals_find(index_t *index, const char *sop, decision_t *decision)
@@ -72,7 +72,7 @@ static status_t rivals_find(index_t *index, const char *sop, decision_t *decisio
 
 static bool same_content(const rival_t *a, const rival_t *b)
 {
-    return memcmp(a->sha256, b->sha256, SHA256_SIZE) == 0 && strcmp(a->study, b->study) == 0 &&
+    return memcmp(a->digest, b->digest, DIGEST_SIZE) == 0 && strcmp(a->study, b->study) == 0 &&
            strcmp(a->series, b->series) == 0;
 }
 

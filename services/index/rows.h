@@ -94,7 +94,7 @@ typedef struct {
     ulid_t pack;
     int64_t record_offset, dataset_length;
     origin_t origin;
-    uint8_t sha256[SHA256_SIZE];
+    uint8_t digest[DIGEST_SIZE];
     char source[80];
     bool unreadable;
 } instance_row_t;

@@ -216,9 +216,13 @@ static const char version_6[] =
     "UPDATE sources SET instances ="
     " (SELECT COUNT(*) FROM instances i WHERE i.source = sources.source);";
 
+/* Not every record's digest is a SHA-256. */
+static const char version_7[] = "ALTER TABLE instances RENAME COLUMN sha256 TO digest;"
+                                "ALTER TABLE copies RENAME COLUMN sha256 TO digest;";
+
 const migration_t schema_migrations[] = {{version_1, NULL}, {version_2, NULL}, {version_3, NULL},
                                          {version_4, NULL}, {version_5, NULL}, {version_6, NULL},
-                                         {NULL, NULL}};
+                                         {version_7, NULL}, {NULL, NULL}};
 
 /* For wildcards at the beginning of a value; without the extension such a query reads all rows. */
 const char *const schema_optional[] = {

@@ -51,7 +51,7 @@ static void entry_make(uint64_t number, buffer_t *dataset, entry_t *entry)
     entry->record.offset = 4096 * (number + 1);
     entry->record.dataset_length = 526000;
     for (size_t i = 0; i < sizeof number; i++)
-        entry->record.dataset_sha256[i] = (uint8_t)(number >> 8 * i);
+        entry->record.dataset_digest[i] = (uint8_t)(number >> 8 * i);
 }
 
 /* ---- filling ----------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
  * Lists the instances in the packs of a data folder that nobody writes to, a line each:
  *
  *   pack_list DATA
- *   SOP-INSTANCE-UID STUDY SERIES RECEIVED-US ORIGIN-PACK ORIGIN-SEQUENCE SHA-256
+ *   SOP-INSTANCE-UID STUDY SERIES RECEIVED-US ORIGIN-PACK ORIGIN-SEQUENCE DIGEST
  */
 #include "pack/message.h"
 #include "pack/store.h"
@@ -23,8 +23,8 @@ static status_t instance_print(pack_store_t *store, const pack_record_t *record)
     printf("%s %s %s %" PRIu64 " %s %" PRIu64 " ", provenance->sop_instance_uid,
            provenance->study_instance_uid, provenance->series_instance_uid, provenance->received_us,
            record->origin_pack.text, record->origin_sequence);
-    for (size_t i = 0; i < SHA256_SIZE; i++)
-        printf("%02x", record->dataset_sha256[i]);
+    for (size_t i = 0; i < DIGEST_SIZE; i++)
+        printf("%02x", record->dataset_digest[i]);
     putchar('\n');
     pack__provenance__free_unpacked(provenance, &pack_memory);
     return STATUS_OK;

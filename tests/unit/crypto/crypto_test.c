@@ -27,19 +27,6 @@ static void hashes_known_messages(void **state)
         crypto_sha256(cases[i].message, length, digest);
         crypto_hex(digest, sizeof digest, text);
         assert_string_equal(text, cases[i].digest);
-
-        sha256_t *hash = sha256_create();
-        for (int round = 0; round < 2; round++) { /* the same again after a reset */
-            sha256_update(hash, cases[i].message, length / 2);
-            sha256_update(hash, cases[i].message + length / 2, length - length / 2);
-            sha256_finish(hash, digest);
-            crypto_hex(digest, sizeof digest, text);
-            assert_string_equal(text, cases[i].digest);
-            sha256_reset(hash);
-        }
-        sha256_destroy(&hash);
-        assert_null(hash);
-        sha256_destroy(&hash);
     }
 }
 

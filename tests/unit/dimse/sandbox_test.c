@@ -1,4 +1,5 @@
 /* What a child that was taken over can do to the records of earlier associations: nothing. */
+#include "crypto/crypto.h"
 #include "dimse/sandbox.h"
 
 #include "base/memory.h"

@@ -625,7 +625,7 @@ static void test_conflict_keep_both_deflated(void **state)
     bench_t *bench = *state;
     AUTO_FREE char *made = NULL;
     AUTO_BUFFER expected = {0};
-    uint8_t digest[SHA256_SIZE];
+    uint8_t digest[DIGEST_SIZE];
     uid_text_t same_uid;
     sample_t expected_sample = other_bytes;
     pack_record_t repeated;
@@ -641,8 +641,8 @@ static void test_conflict_keep_both_deflated(void **state)
     assert_string_equal(made, same_uid);
     expected_sample.sop = made;
     dataset_make(&expected, &expected_sample);
-    crypto_sha256(expected.data, expected.length, digest);
-    assert_memory_equal(repeated.dataset_sha256, digest, SHA256_SIZE);
+    digest_of(DIGEST_BLAKE3, expected.data, expected.length, digest);
+    assert_memory_equal(repeated.dataset_digest, digest, DIGEST_SIZE);
     assert_string_equal(repeated.transfer_syntax_uid, DICOM_EXPLICIT_LITTLE);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM instances"), 2);
     assert_int_equal(count(bench, "SELECT COUNT(*) FROM copies WHERE conflict = 1"), 0);

@@ -2,6 +2,7 @@
 
 #include "pack/compact.h"
 #include "pack/pool.h"
+#include "pack/writer_state.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -109,6 +110,44 @@ static void a_copy_of_a_copy_keeps_its_origin(void **state)
     assert_string_not_equal(once.pack.text, twice.pack.text);
     assert_ok(pack_store_open(data_folder, &store));
     check_copy(store, &twice.pack, PACK_BLOCK_SIZE, &first[2], 1, lengths[2], 3);
+    pack_store_close(&store);
+}
+
+/* What was written before version 2 of the record header is read, and copied as it is. */
+static void a_copy_keeps_the_kind_of_its_digest(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {100, 2 * MIB + 7};
+    pack_store_t *store;
+    pack_writer_t *writer;
+    pack_compacted_t done;
+    pack_record_t old[2], new_one;
+    uint64_t live[3];
+    assert_ok(pack_writer_create(data_folder, &writer));
+    for (uint32_t i = 0; i < 2; i++) {
+        AUTO_FREE uint8_t *bytes = make_bytes(sizes[i], i);
+        uint8_t sha256[SHA256_SIZE];
+        old[i] = (pack_record_t){.transfer_syntax_uid = "1.2.840.10008.1.2.1"};
+        assert_ok(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 512));
+        writer_use_digest(writer, DIGEST_SHA256);
+        assert_ok(pack_writer_append(writer, bytes, sizes[i]));
+        assert_ok(pack_writer_commit(writer, test_provenance, sizeof test_provenance, &old[i]));
+        crypto_sha256(bytes, sizes[i], sha256);
+        assert_memory_equal(old[i].dataset_digest, sha256, SHA256_SIZE);
+        live[i] = old[i].offset;
+    }
+    new_one = put_record(writer, 300, 2, 300); /* an old pack goes on with new records */
+    assert_int_equal(new_one.digest_kind, DIGEST_BLAKE3);
+    live[2] = new_one.offset;
+    assert_ok(pack_writer_seal(data_folder, &writer));
+    pack_compact_t *compact = begin((pack_compact_options_t){0});
+    assert_ok(pack_compact_copy(compact, &old[0].pack, live, 3));
+    assert_ok(pack_compact_finish(&compact, &done));
+    assert_ok(pack_store_open(data_folder, &store));
+    uint64_t at = PACK_BLOCK_SIZE;
+    at = check_copy(store, &done.pack, at, &old[0], 1, sizes[0], 0);
+    at = check_copy(store, &done.pack, at, &old[1], 2, sizes[1], 1);
+    check_copy(store, &done.pack, at, &new_one, 3, 300, 2);
     pack_store_close(&store);
 }
 
@@ -330,15 +369,11 @@ static void a_half_made_pack_is_nobodys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(copies_live_records_of_several_packs),
-        TEST(a_copy_of_a_copy_keeps_its_origin),
-        TEST(without_live_records_there_is_no_new_pack),
-        TEST(damage_stops_the_copy_of_its_pack),
-        TEST(a_damaged_range_keeps_its_pack),
-        TEST(refuses_what_it_cannot_copy_from),
-        TEST(can_be_stopped),
-        TEST(a_slow_copy_can_be_stopped),
-        TEST(a_half_made_pack_is_nobodys),
+        TEST(copies_live_records_of_several_packs), TEST(a_copy_of_a_copy_keeps_its_origin),
+        TEST(a_copy_keeps_the_kind_of_its_digest),  TEST(without_live_records_there_is_no_new_pack),
+        TEST(damage_stops_the_copy_of_its_pack),    TEST(a_damaged_range_keeps_its_pack),
+        TEST(refuses_what_it_cannot_copy_from),     TEST(can_be_stopped),
+        TEST(a_slow_copy_can_be_stopped),           TEST(a_half_made_pack_is_nobodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

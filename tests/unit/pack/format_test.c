@@ -26,7 +26,7 @@ static pack_record_t make_record(void)
         .pixel_value_offset = 0x1C,
         .pixel_value_length = 0x20,
     };
-    memset(record.dataset_sha256, 0x5A, SHA256_SIZE);
+    memset(record.dataset_digest, 0x5A, DIGEST_SIZE);
     return record;
 }
 
@@ -40,7 +40,7 @@ static void a_record_header_lies_as_documented(void **state)
         const char *bytes;
     } fields[] = {
         {"magic", 0, 8, "ZPACSREC"},
-        {"header version", 8, 4, "\x01\0\0\0"},
+        {"header version", 8, 4, "\x02\0\0\0"},
         {"type", 12, 4, "\x01\0\0\0"},
         {"own offset", 16, 8, "\0\x30\0\0\0\0\0\0"},
         {"next record", 24, 8, "\0\x40\x20\0\0\0\0\0"},
@@ -52,7 +52,7 @@ static void a_record_header_lies_as_documented(void **state)
         {"provenance CRC", 116, 4, "\xD4\xC3\xB2\xA1"},
         {"dataset offset", 120, 8, "\0\x33\0\0\0\0\0\0"},
         {"dataset length", 128, 8, "\0\0\x20\0\0\0\0\0"},
-        {"SHA-256", 136, 32, "ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"},
+        {"digest", 136, 32, "ZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZZ"},
         {"transfer syntax", 168, 20, "1.2.840.10008.1.2.1\0"},
         {"pixel element", 232, 8, "\x10\0\0\0\0\0\0\0"},
         {"pixel value", 240, 8, "\x1C\0\0\0\0\0\0\0"},

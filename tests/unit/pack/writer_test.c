@@ -93,9 +93,9 @@ static void views_the_record_in_progress(void **state)
         assert_int_equal(length, sizes[i].length);
         assert_memory_equal(view, bytes, length);
         assert_ok(pack_writer_commit(writer, "p", 1, &record));
-        uint8_t digest[SHA256_SIZE];
-        crypto_sha256(bytes, sizes[i].length, digest);
-        assert_memory_equal(record.dataset_sha256, digest, SHA256_SIZE);
+        uint8_t digest[DIGEST_SIZE];
+        digest_of(DIGEST_BLAKE3, bytes, sizes[i].length, digest);
+        assert_memory_equal(record.dataset_digest, digest, DIGEST_SIZE);
         assert_ok(pack_scan_check(pack_writer_fd(writer), &record));
     }
     pack_writer_close(&writer);
