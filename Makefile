@@ -24,12 +24,12 @@ USES.pack     := base crypto dicom proto
 USES.database := base
 USES.http     := base
 USES.wire     := base crypto proto
-USES.dcmtk    := base
+USES.association := base
 USES.client   := base wire proto
 USES.service  := base log config wire http client crypto proto
 
 USES.index    := service client database pack dicom log
-USES.dimse    := service client pack dicom dcmtk log
+USES.dimse    := service client pack dicom association log
 USES.dicomweb := service client pack dicom http log
 USES.cli      := client pack dicom config
 
@@ -41,7 +41,6 @@ LIBS.proto    := -lprotobuf-c
 LIBS.database := -lsqlite3 -lpq
 LIBS.http     := -lcivetweb
 LIBS.wire     := -lczmq -lzmq
-LIBS.dcmtk    := -ldcmnet -ldcmdata -loflog -lofstd -lstdc++
 LIBS.dicomweb := -lz -ljansson
 LIBS.cli      := -larchive
 LIBS.dimse    := -lseccomp
@@ -54,12 +53,11 @@ DEFINE.aarch64 := -DBLAKE3_USE_NEON=1
 MACHINE    := $(shell uname -m)
 PARTS.crypto := blake3.c blake3_dispatch.c blake3_portable.c $(BLAKE3.$(MACHINE))
 
-COMMON   := base log config crypto dicom proto pack database http wire dcmtk client service
+COMMON   := base log config crypto dicom proto pack database http wire association client service
 SERVICES := $(notdir $(patsubst %/,%,$(dir $(wildcard services/*/main.c))))
 
 # ---- modes ---------------------------------------------------------------------------------------
 WARN  := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wformat=2 -Wstrict-prototypes -Werror
-WARNX := -Wall -Wextra -Wshadow -Wformat=2 -Werror
 HARD  := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero
 CC    ?= gcc
 CC.debug := gcc
@@ -76,12 +74,10 @@ LINK.release  := -pie -Wl,-z,relro,-z,now
 PIC.release   := -fPIE
 ifeq ($(MODE),fuzz)
 CC  := clang
-CXX := clang++
 endif
 LIBPQ    := $(addprefix -isystem ,$(shell pg_config --includedir))
 LANGUAGE := -std=gnu11 -D_GNU_SOURCE -Icommon -Iservices -I$(GEN) -isystem $(GEN)/proto $(LIBPQ) -isystem $(BLAKE3)
 CFLAGS   := $(LANGUAGE) $(WARN) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -MMD -MP
-CXXFLAGS := -std=gnu++17 $(WARNX) $(FLAGS.$(MODE)) $(PIC.$(MODE)) -D_GNU_SOURCE -Icommon -MMD -MP
 LDFLAGS  := $(FLAGS.$(MODE)) $(LINK.$(MODE)) -Wl,--as-needed -pthread
 
 # ---- generated: messages of proto/, the data dictionary -----------------------------------------
@@ -93,7 +89,7 @@ DICOM_DIC  := $(firstword $(wildcard /usr/share/libdcmtk*/dicom.dic))
 
 # ---- objects -------------------------------------------------------------------------------------
 sources.proto := $(PROTO_C)
-folder_sources = $(or $(sources.$1),$(wildcard common/$1/*.c common/$1/*.cc) $(filter-out services/$1/main.c,$(wildcard services/$1/*.c services/$1/*/*.c)))
+folder_sources = $(or $(sources.$1),$(wildcard common/$1/*.c) $(filter-out services/$1/main.c,$(wildcard services/$1/*.c services/$1/*/*.c)))
 sources.dicom := $(wildcard common/dicom/*.c) $(DICTIONARY)
 objects = $(patsubst %,$(B)/obj/%.o,$1)
 closure = $(sort $1 $(foreach f,$(USES.$1),$(call closure,$f)))
@@ -131,24 +127,20 @@ $(B)/obj/%.c.o: %.c | $(PROTO_H)
 	@echo "CC $<"; mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -c $< -o $@
 
-$(B)/obj/%.cc.o: %.cc
-	@echo "CXX $<"; mkdir -p $(@D)
-	$(Q)$(CXX) $(CXXFLAGS) -c $< -o $@
-
 $(B)/lib/%.a: $$(call objects,$$(call folder_sources,$$*)) $$(addprefix $(B)/obj/parts/,$$(addsuffix .o,$$(PARTS.$$*)))
 	@echo "AR $@"; mkdir -p $(@D); rm -f $@
 	$(Q)ar rcs $@ $(filter %.o,$^)
 
 $(B)/bin/zpacs-%: $(B)/obj/services/%/main.c.o $$(call archives,$$*)
 	@echo "LD $@"; mkdir -p $(@D)
-	$(Q)$(if $(filter dcmtk,$(call closure,$*)),$(CXX),$(CC)) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$*)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$*)
 
 # ---- tests: tests/unit/<folder>/<name>_test.c links with <folder> and what it uses ---------------
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*/*_test.c))
 test-binaries: $(UNIT)
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.c.o $$(call archives,$$(firstword $$(subst /, ,$$*)))
 	@echo "LD $@"; mkdir -p $(@D)
-	$(Q)$(if $(filter dcmtk,$(call closure,$(firstword $(subst /, ,$*)))),$(CXX),$(CC)) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
 test: $(UNIT)
 	$(Q)$(RUN.$(MODE)) scripts/run-unit-tests $(UNIT)
 
@@ -163,7 +155,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/*/*_fu
 FUZZ_MAIN := $(if $(filter fuzz,$(MODE)),,$(B)/obj/tests/fuzz/replay.c.o)
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.c.o $(FUZZ_MAIN) $$(call archives,$$(firstword $$(subst /, ,$$*)))
 	@echo "LD $@"; mkdir -p $(@D)
-	$(Q)$(if $(filter dcmtk,$(call closure,$(firstword $(subst /, ,$*)))),$(CXX),$(CC)) $(LDFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) $(if $(FUZZ_MAIN),,-fsanitize=fuzzer) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$(firstword $(subst /, ,$*))) -lcmocka
 ifeq ($(MODE),fuzz)
 fuzz: $(FUZZ)
 else

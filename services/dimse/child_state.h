@@ -2,8 +2,8 @@
 #define ZPACS_DIMSE_CHILD_STATE_H
 
 #include "base/buffer.h"
-#include "dcmtk/association.h"
-#include "dcmtk/command.h"
+#include "association/association.h"
+#include "association/command.h"
 #include "dimse/channel.h"
 #include "dimse/config.h"
 #include "dimse/negotiation.h"

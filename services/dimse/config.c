@@ -1,7 +1,7 @@
 #include "dimse/config.h"
 
 #include "base/memory.h"
-#include "dcmtk/association.h"
+#include "association/association.h"
 
 #define GIB (INT64_C(1) << 30)
 

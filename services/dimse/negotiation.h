@@ -2,7 +2,7 @@
 #define ZPACS_DIMSE_NEGOTIATION_H
 
 #include "config/config.h"
-#include "dcmtk/association.h"
+#include "association/association.h"
 
 /* What an accepted presentation context is for. */
 typedef enum { SERVICE_NONE, SERVICE_VERIFICATION, SERVICE_STORAGE } dimse_service_t;

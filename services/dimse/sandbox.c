@@ -102,7 +102,6 @@ static const int allowed[] = {
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
     SCMP_SYS(restart_syscall),
-    SCMP_SYS(uname), /* DCMTK's gethostname() */
     SCMP_SYS(clock_nanosleep),
 #ifdef IS_SANITIZED /* what the sanitizers do on their own, pipe2 to probe an address */
     SCMP_SYS(sigaltstack),

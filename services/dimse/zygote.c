@@ -126,7 +126,7 @@ static status_t prepare(zygote_t *zygote)
     if (zygote->signals < 0)
         return fail(STATUS_UNAVAILABLE, "signalfd: %s", strerror(errno));
     crypto_prepare();
-    return association_prepare();
+    return STATUS_OK;
 }
 
 static void run(zygote_t *zygote)

@@ -509,7 +509,7 @@ def test_proxy_must_send_a_header_and_others_must_not(make_dimse):
 # ---- strangers ----------------------------------------------------------------------------------
 
 def identity_items(count):
-    """V-02: several user identities in one request leak in DCMTK's parser."""
+    """Several user identities in one request: items that are passed over, however many."""
     identity = struct.pack(">BBH", 0x58, 0, 10) + bytes([1, 0]) + struct.pack(">H", 4) + b"user" + b"\0\0"
     body = struct.pack(">HH", 1, 0) + b"ZPACS".ljust(16) + b"TESTER".ljust(16) + b"\0" * 32
     body += struct.pack(">BBH", 0x10, 0, 21) + b"1.2.840.10008.3.1.1.1"

@@ -100,7 +100,7 @@ static void hear(world_t *world)
             if (world->lent >= 0)
                 close(world->lent);
             world->lent = fds[i];
-            world->start = message.offset;
+            world->start = message.end.durable_offset;
         }
 }
 

@@ -1,5 +1,5 @@
-#ifndef ZPACS_DCMTK_COMMAND_H
-#define ZPACS_DCMTK_COMMAND_H
+#ifndef ZPACS_ASSOCIATION_COMMAND_H
+#define ZPACS_ASSOCIATION_COMMAND_H
 
 #include "base/buffer.h"
 #include "base/status.h"

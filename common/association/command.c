@@ -1,4 +1,4 @@
-#include "dcmtk/command.h"
+#include "association/command.h"
 
 #include <stddef.h>
 #include <string.h>

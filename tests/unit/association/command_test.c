@@ -1,5 +1,5 @@
 /* DIMSE command sets: what is read, what is refused, and the bytes of an answer. PS3.7 6.3, 9.3, E.1 */
-#include "dcmtk/command.h"
+#include "association/command.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Command sets: an answer for any bytes; the response to what is taken can be read again. */
-#include "dcmtk/command.h"
+#include "association/command.h"
 
 #include <stdlib.h>
 #include <string.h>

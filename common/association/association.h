@@ -1,9 +1,5 @@
-#ifndef ZPACS_DCMTK_ASSOCIATION_H
-#define ZPACS_DCMTK_ASSOCIATION_H
-
-#ifdef __cplusplus
-extern "C" {
-#endif
+#ifndef ZPACS_ASSOCIATION_ASSOCIATION_H
+#define ZPACS_ASSOCIATION_ASSOCIATION_H
 
 #include "base/status.h"
 #include "base/text.h"
@@ -13,23 +9,28 @@ extern "C" {
 #include <stdint.h>
 
 /*
- * The acceptor's side of one DICOM association over DCMTK's upper layer.               PS3.8 7, 9
+ * The acceptor's side of one DICOM association: the upper layer over TCP.              PS3.8 7, 9
  *
- * One process serves one association (DCMTK takes an accepted socket through a global). Datasets
- * pass through as the bytes of their PDVs: nothing here parses one.
+ * Datasets pass through as the bytes of their PDVs: nothing here parses one. Nothing here is shared
+ * between two associations.
  *
- *     association_prepare → association_receive → accept or refuse each context
- *         → association_acknowledge → association_read / association_write_command …
+ *     association_receive → accept or refuse each context → association_acknowledge
+ *         → association_read / association_write_command …
  *         → association_confirm_release or association_abort → association_destroy
  *     or  association_receive → association_reject → association_destroy
  */
 enum {
-    ASSOCIATION_CONTEXTS_MAX = 128,         /* identifiers are odd, 1 to 255. PS3.8 9.3.2.2 */
-    ASSOCIATION_TRANSFER_SYNTAXES_MAX = 50, /* of one context; DCMTK's limit */
-    ASSOCIATION_PDU_MIN = 4096,             /* bytes; DCMTK's limits */
+    ASSOCIATION_CONTEXTS_MAX = 128, /* identifiers are odd, 1 to 255. PS3.8 9.3.2.2 */
+    ASSOCIATION_TRANSFER_SYNTAXES_MAX =
+        50, /* of one context; what comes behind them is passed over */
+    ASSOCIATION_REQUEST_MAX =
+        512 * 1024, /* bytes: all contexts with that many, and user information */
+    ASSOCIATION_PDU_MIN = 4096,
     ASSOCIATION_PDU_MAX = 131072,
     ASSOCIATION_PEER_PDU_MIN = 128 /* a peer that takes less cannot be talked to */
 };
+
+#define ASSOCIATION_DICOM_APPLICATION "1.2.840.10008.3.1.1.1" /* PS3.7 A.2.1 */
 
 typedef struct association association_t;
 
@@ -49,6 +50,7 @@ typedef struct {
 
 /* Why a context is refused.                                                     PS3.8 table 9-18 */
 typedef enum {
+    ASSOCIATION_CONTEXT_NO_REASON = 2, /* of those that nobody has answered */
     ASSOCIATION_CONTEXT_ABSTRACT_SYNTAX = 3,
     ASSOCIATION_CONTEXT_TRANSFER_SYNTAXES = 4
 } association_refusal_t;
@@ -77,9 +79,6 @@ typedef struct {
     const uint8_t *bytes; /* valid until the next association_read() */
     size_t length;
 } association_pdv_t;
-
-/* Does what the library does once per process: for a parent that forks the association's process. */
-status_t association_prepare(void);
 
 /*
  * Reads the A-ASSOCIATE-RQ from an accepted, connected socket, which the association owns from now
@@ -133,9 +132,5 @@ status_t association_write_command(association_t *association, uint8_t context_i
 
 status_t association_confirm_release(association_t *association); /* A-RELEASE-RP */
 status_t association_abort(association_t *association);           /* A-ABORT, source 0 (user) */
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif
