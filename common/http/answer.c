@@ -2,6 +2,7 @@
 #include "http/request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 enum {
     HEADER_VALUE_MAX = 4096,
     WRITE_MAX = 16 * 1024 * 1024, /* CivetWeb counts in int */
+    AHEAD_MAX = 1024 * 1024,      /* of a file, beyond which the kernel's own readahead has begun */
 };
 
 static const struct {
@@ -257,11 +259,21 @@ bool http_write(http_request_t *request, const void *bytes, size_t length)
     return !request->broken;
 }
 
+/* All of a frame at once: the first pread would wait for its own part only, and the next one for what
+ * the kernel guesses, which is more than the frame. Of what is in memory it costs a look. */
+static void read_ahead(int fd, uint64_t offset, uint64_t length)
+{
+    uint64_t ahead = length < AHEAD_MAX ? length : AHEAD_MAX;
+    if (ahead > 0)
+        (void)posix_fadvise(fd, (off_t)offset, (off_t)ahead, POSIX_FADV_WILLNEED);
+}
+
 bool http_write_file(http_request_t *request, int fd, uint64_t offset, uint64_t length)
 {
     if (!request->begun || request->ended)
         return false;
     length = allowance(request, length);
+    read_ahead(fd, offset, length);
     while (length > 0 && !request->broken) {
         if (output_room(request) == 0)
             flush_output(request);

@@ -69,6 +69,12 @@ status_t pack_store_view(pack_store_t *store, const ulid_t *pack, uint64_t offse
     return STATUS_OK;
 }
 
+void pack_view_at_random(const pack_view_t *view)
+{
+    if (view->base_)
+        (void)madvise(view->base_, view->base_length_, MADV_RANDOM);
+}
+
 void pack_view_release(pack_view_t *view)
 {
     if (view->base_)

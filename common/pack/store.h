@@ -42,6 +42,12 @@ status_t pack_store_view(pack_store_t *store, const ulid_t *pack, uint64_t offse
                          pack_view_t *out_view);
 void pack_view_release(pack_view_t *view); /* `{0}` is fine */
 
+/*
+ * Of the range only some places far apart will be read: a page that is not in memory yet is read by
+ * itself. Else the kernel reads as much around it as the disk's readahead says, which may be megabytes.
+ */
+void pack_view_at_random(const pack_view_t *view);
+
 /* A descriptor of the pack for pread or sendfile; caller closes. */
 status_t pack_store_file(pack_store_t *store, const ulid_t *pack, int *out_fd, uint64_t *out_size);
 

@@ -145,6 +145,8 @@ static void answer_value(dicomweb_t *dicomweb, http_request_t *request, const ta
     value_t value = {0};
     status_t status = dataset_open(dicomweb, stored, &dataset);
     if (status == STATUS_OK)
+        dataset_will_skip_pixels(&dataset, stored);
+    if (status == STATUS_OK)
         status = find(stored, &dataset, path, &value);
     if (status != STATUS_OK)
         http_fail(request, status);

@@ -118,6 +118,7 @@ static status_t build(dicomweb_t *dicomweb, const stored_t *stored, frame_table_
     dataset_t dataset;
     dicom_frames_t *frames = NULL;
     TRY(dataset_open(dicomweb, stored, &dataset));
+    dataset_will_skip_pixels(&dataset, stored);
     status_t status = dicom_frames_locate(dataset.bytes, dataset.length,
                                           stored->location.transfer_syntax, &frames);
     if (status == STATUS_OK) {

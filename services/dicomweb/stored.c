@@ -124,6 +124,21 @@ status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *o
     return STATUS_OK;
 }
 
+void dataset_will_skip_pixels(const dataset_t *dataset, const stored_t *stored)
+{
+    const location_t *where = &stored->location;
+    uint64_t end;
+    if (dataset->is_inflated || stored->syntax->encapsulated || stored->syntax->big_endian ||
+        !where->pixel_value_offset ||
+        __builtin_add_overflow(where->pixel_value_offset, where->pixel_value_length, &end) ||
+        end > where->dataset_length)
+        return;
+    stored_will_read(stored, 0, where->pixel_value_offset);
+    if (end < where->dataset_length)
+        stored_will_read(stored, end, where->dataset_length - end);
+    pack_view_at_random(&dataset->view_);
+}
+
 void dataset_close(dataset_t *dataset)
 {
     pack_view_release(&dataset->view_);

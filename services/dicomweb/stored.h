@@ -54,4 +54,10 @@ typedef struct {
 status_t dataset_open(dicomweb_t *dicomweb, const stored_t *stored, dataset_t *out_dataset);
 void dataset_close(dataset_t *dataset);
 
+/*
+ * What will be read of a native dataset is what stands before and behind its pixels: that is read ahead,
+ * and nothing of them. Does nothing when pixels must be turned round, since they are read from the map.
+ */
+void dataset_will_skip_pixels(const dataset_t *dataset, const stored_t *stored);
+
 #endif

@@ -1,6 +1,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 static void tells_what_is_not_there(void **state)
 {
@@ -263,6 +264,48 @@ static void reading_goes_on_while_packs_are_sealed(void **state)
     pack_store_close(&shared.store);
 }
 
+/* ---- a view of which little is read ---------------------------------------------------------- */
+
+static size_t pages_in_memory(const pack_view_t *view)
+{
+    enum { PAGE = 4096 };
+    size_t count = (view->base_length_ + PAGE - 1) / PAGE, resident = 0;
+    AUTO_FREE unsigned char *pages = memory_allocate(count);
+    assert_int_equal(mincore(view->base_, view->base_length_, pages), 0);
+    for (size_t i = 0; i < count; i++)
+        resident += pages[i] & 1;
+    return resident;
+}
+
+static void a_view_at_random_reads_nothing_around(void **state)
+{
+    enum { LENGTH = 8 * 1024 * 1024, PLACES = 3, FEW = 8 };
+    (void)state;
+    pack_writer_t *writer;
+    pack_store_t *store;
+    pack_view_t view = {0};
+    int fd = -1;
+    uint64_t size;
+    pack_view_at_random(&view);
+    assert_ok(pack_writer_create(data_folder, &writer));
+    pack_record_t record = put_record(writer, LENGTH, 1, LENGTH);
+    pack_writer_close(&writer);
+    assert_ok(pack_store_open(data_folder, &store));
+    assert_ok(pack_store_file(store, &record.pack, &fd, &size));
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    close(fd);
+    assert_ok(pack_store_view(store, &record.pack, record.dataset_offset, LENGTH, &view));
+    if (pages_in_memory(&view) == 0) { /* else the file system keeps its files in memory */
+        AUTO_FREE uint8_t *bytes = make_bytes(LENGTH, 1);
+        pack_view_at_random(&view);
+        for (size_t i = 0; i < PLACES; i++)
+            assert_int_equal(view.bytes[i * LENGTH / PLACES], bytes[i * LENGTH / PLACES]);
+        assert_in_range(pages_in_memory(&view), PLACES, FEW);
+    }
+    pack_view_release(&view);
+    pack_store_close(&store);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_data_folder, remove_data_folder)
 
 int main(void)
@@ -275,6 +318,7 @@ int main(void)
         TEST(a_pack_that_was_unlinked_is_not_found),
         TEST(finds_damage),
         TEST(reading_goes_on_while_packs_are_sealed),
+        TEST(a_view_at_random_reads_nothing_around),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
