@@ -15,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHILDREN_MAX = 4096 }; /* the configuration's limit on associations */
+enum {
+    CHILDREN_MAX = 4096, /* the configuration's limit on associations */
+    NICENESS = 5         /* of two hundred that store: a clinician who asks goes first */
+};
 
 typedef struct {
     const child_settings_t *settings;
@@ -118,6 +121,9 @@ static status_t prepare(zygote_t *zygote)
     sigaddset(&child_signal, SIGCHLD);
     sigemptyset(&alarm_signal);
     sigaddset(&alarm_signal, SIGALRM);
+    errno = 0;
+    if (nice(NICENESS) == -1 && errno)
+        return fail(STATUS_UNAVAILABLE, "nice: %s", strerror(errno));
     signal(SIGPIPE, SIG_IGN);
     signal(SIGALRM, SIG_DFL);
     sigprocmask(SIG_BLOCK, &child_signal, NULL);
