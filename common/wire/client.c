@@ -80,16 +80,6 @@ static status_t not_there(const wire_client_t *client, status_t status)
     return fail(status, "no connection to %s", client->peers.server_name);
 }
 
-static status_t send_frames(const wire_client_t *client, const peer_t *peer, const void *head,
-                            size_t head_length, const void *body, size_t body_length)
-{
-    /* IMMEDIATE: only a finished handshake makes the socket writable */
-    if (zmq_send(peer->handle, head, head_length, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-        zmq_send(peer->handle, body, body_length, ZMQ_DONTWAIT) < 0)
-        return not_there(client, STATUS_BUSY);
-    return STATUS_OK;
-}
-
 static status_t send_request(wire_client_t *client, peer_t *peer, const ProtobufCMessage *request,
                              const ProtobufCMessageDescriptor *reply_type, int64_t timeout_ms,
                              slot_t **out_slot)
@@ -108,8 +98,8 @@ static status_t send_request(wire_client_t *client, peer_t *peer, const Protobuf
     status_t status = envelope_pack(request, &body, &body_length);
     if (status == STATUS_OK)
         status = envelope_pack(&head.base, &head_bytes, &head_length);
-    if (status == STATUS_OK)
-        status = send_frames(client, peer, head_bytes, head_length, body, body_length);
+    if (status == STATUS_OK && !peer_send(peer, head_bytes, head_length, body, body_length))
+        status = not_there(client, STATUS_BUSY);
     free(head_bytes);
     free(body);
     TRY(status);
@@ -128,8 +118,10 @@ static int64_t smaller(int64_t a, int64_t b)
 static status_t wait_for_peer(wire_client_t *client, int64_t until_ms, uint64_t but,
                               peer_t **out_peer)
 {
+    int64_t wait_ms = 0;
     for (;;) {
         peers_follow(&client->peers);
+        peers_poll(&client->peers, wait_ms);
         receive_all(client); /* a loss of the past is not the next request's */
         *out_peer = peers_pick(&client->peers, client->affinity, but);
         if (*out_peer)
@@ -137,7 +129,7 @@ static status_t wait_for_peer(wire_client_t *client, int64_t until_ms, uint64_t 
         int64_t left_ms = until_ms - clock_monotonic_ms();
         if (left_ms <= 0)
             return not_there(client, STATUS_UNAVAILABLE);
-        peers_poll(&client->peers, true, smaller(left_ms, NOT_THERE_POLL_MS));
+        wait_ms = smaller(left_ms, NOT_THERE_POLL_MS);
     }
 }
 
@@ -152,7 +144,7 @@ static void wait_for_reply(wire_client_t *client, slot_t *slot)
             window_arrive(slot, STATUS_EXPIRED, "no reply in time", NULL);
             return;
         }
-        peers_poll(&client->peers, false, left_ms);
+        peers_poll(&client->peers, left_ms);
     }
 }
 
@@ -229,6 +221,7 @@ status_t wire_client_send(wire_client_t *client, const ProtobufCMessage *request
                           const ProtobufCMessageDescriptor *reply_type, uint64_t *out_request_id)
 {
     peers_follow(&client->peers);
+    peers_poll(&client->peers, 0);
     receive_all(client);
     slot_t *slot = NULL;
     peer_t *peer = peers_pick(&client->peers, client->affinity, 0);
@@ -245,6 +238,7 @@ status_t wire_client_receive(wire_client_t *client, uint64_t *out_request_id, st
                              ProtobufCMessage **out_reply)
 {
     peers_follow(&client->peers);
+    peers_poll(&client->peers, 0);
     receive_all(client);
     window_expire(&client->window);
     slot_t *slot = window_find_arrived(&client->window);

@@ -2,51 +2,10 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "wire/handover.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { IDLE_MS = 1000 };
-
-void job_destroy(job_t **job)
-{
-    job_t *self = *job;
-    if (!self)
-        return;
-    zmq_msg_close(&self->address);
-    zmq_msg_close(&self->body);
-    if (self->envelope)
-        wire__envelope__free_unpacked(self->envelope, NULL);
-    free(self->caller);
-    free(self->detail);
-    free(self->reply);
-    free(self);
-    *job = NULL;
-}
-
-void job_fail(job_t *job, status_t status)
-{
-    free(job->detail);
-    job->status = status;
-    job->detail = memory_copy_text(fail_detail());
-}
-
-bool lane_send(zsock_t *socket, job_t *job)
-{
-    handover_give(job);
-    return zmq_send(zsock_resolve(socket), &job, sizeof job, 0) == (int)sizeof job;
-}
-
-bool lane_receive(zsock_t *socket, job_t **out_job)
-{
-    if (zmq_recv(zsock_resolve(socket), out_job, sizeof *out_job, ZMQ_DONTWAIT) !=
-        (int)sizeof *out_job)
-        return false;
-    handover_take(*out_job);
-    return true;
-}
 
 /* ---- in the lane's thread ------------------------------------------------------------------ */
 
@@ -68,12 +27,8 @@ static status_t run_handler(void *state, job_t *job, const ProtobufCMessage *req
     return status;
 }
 
-static void answer(const lane_t *lane, void *state, job_t *job)
+static void answer(void *state, job_t *job)
 {
-    if (atomic_load(lane->is_abandoned)) {
-        job_fail(job, fail(STATUS_UNAVAILABLE, "%s is stopping", lane->options->name));
-        return;
-    }
     if (clock_monotonic_ms() >= job->deadline_ms) {
         job_fail(job,
                  fail(STATUS_EXPIRED, "the request waited for %u ms", job->envelope->deadline_ms));
@@ -102,16 +57,11 @@ static void be_idle(const lane_t *lane, void *state, int64_t *next_idle_ms)
 static void work(const lane_t *lane, void *state)
 {
     int64_t next_idle_ms = clock_monotonic_ms() + IDLE_MS;
-    zmq_pollitem_t item = {zsock_resolve(lane->inside), 0, ZMQ_POLLIN, 0};
-    for (;;) {
-        job_t *job = NULL;
-        if (lane_receive(lane->inside, &job)) {
-            if (!job)
-                return;
-            answer(lane, state, job);
-            lane_send(lane->inside, job);
-        } else {
-            zmq_poll(&item, 1, IDLE_MS);
+    job_t *job = NULL;
+    while (jobs_wait(lane->requests, IDLE_MS, &job)) {
+        if (job) {
+            answer(state, job);
+            jobs_put(lane->answers, job);
         }
         be_idle(lane, state, &next_idle_ms);
     }
@@ -122,8 +72,7 @@ static void *lane_main(void *argument)
     lane_t *lane = argument;
     const wire_server_options_t *options = lane->options;
     void *state = options->lane_open ? options->lane_open(options->context, lane->number) : NULL;
-    handover_give(lane);
-    zsock_signal(lane->inside, 0);
+    sem_post(&lane->opened);
     work(lane, state);
     if (options->lane_close)
         options->lane_close(options->context, lane->number, state);
@@ -134,26 +83,17 @@ static void *lane_main(void *argument)
 
 status_t lane_start(lane_t *lane)
 {
-    lane->outside = zsys_create_pipe(&lane->inside);
-    if (!lane->outside)
-        return fail(STATUS_UNAVAILABLE, "no socket for a lane");
+    sem_init(&lane->opened, 0, 0);
     if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
-        lane_destroy(lane);
+        sem_destroy(&lane->opened);
         return fail(STATUS_UNAVAILABLE, "no thread for a lane");
     }
-    zsock_wait(lane->outside);
-    handover_take(lane);
+    sem_wait(&lane->opened);
     return STATUS_OK;
 }
 
 void lane_join(lane_t *lane)
 {
-    lane_send(lane->outside, NULL);
     pthread_join(lane->thread, NULL);
-}
-
-void lane_destroy(lane_t *lane)
-{
-    zsock_destroy(&lane->outside);
-    zsock_destroy(&lane->inside);
+    sem_destroy(&lane->opened);
 }

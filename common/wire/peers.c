@@ -9,6 +9,8 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,16 +50,16 @@ static status_t watch(int epoll_fd, int fd)
 }
 
 /* libzmq closes its descriptors some time after their socket: until then they must not wake. */
-static void unwatch(int epoll_fd, zsock_t *socket)
+static void unwatch(int epoll_fd, int fd)
 {
-    if (epoll_fd >= 0 && socket)
-        (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, zsock_fd(socket), NULL);
+    if (epoll_fd >= 0 && fd >= 0)
+        (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL);
 }
 
 static void peer_close(const peers_t *peers, peer_t *peer)
 {
-    unwatch(peers->epoll_fd, peer->monitor);
-    unwatch(peers->epoll_fd, peer->socket);
+    unwatch(peers->epoll_fd, peer->monitor_fd);
+    unwatch(peers->epoll_fd, peer->socket_fd);
     monitor_close(peer->socket, &peer->monitor);
     zsock_destroy(&peer->socket);
     free(peer);
@@ -79,20 +81,48 @@ static status_t peer_prepare(const peers_t *peers, peer_t *peer)
     if (peers->socket_type == ZMQ_SUB)
         zsock_set_subscribe(peer->socket, "");
     TRY(monitor_open(peer->socket, &peer->monitor));
-    TRY(watch(peers->epoll_fd, zsock_fd(peer->socket)));
-    TRY(watch(peers->epoll_fd, zsock_fd(peer->monitor)));
+    peer->socket_fd = zsock_fd(peer->socket);
+    peer->monitor_fd = zsock_fd(peer->monitor);
+    TRY(watch(peers->epoll_fd, peer->socket_fd));
+    TRY(watch(peers->epoll_fd, peer->monitor_fd));
     if (zmq_connect(peer->handle, peer->address))
         return fail(STATUS_UNAVAILABLE, "%s: %s", peer->address, zmq_strerror(errno));
     return STATUS_OK;
 }
 
-bool peer_can_send(const peer_t *peer)
+/*
+ * ZMQ_FD tells of changes, not of states, and whatever uses the socket may swallow the change:
+ * asking for its events (which then say so), sending (which does not). A receive that finds nothing
+ * leaves it so that the next message is told. So a socket is asked again, with its three or four
+ * system calls, only if its descriptor spoke or it was used since.
+ */
+static bool has_events(peer_t *peer, int wanted)
 {
-    return peer->is_connected && (zsock_events(peer->socket) & ZMQ_POLLOUT) != 0;
+    int events = zsock_events(peer->socket);
+    peer->may_receive = (events & ZMQ_POLLIN) != 0;
+    return (events & wanted) != 0;
+}
+
+bool peer_can_send(peer_t *peer)
+{
+    return peer->is_connected && has_events(peer, ZMQ_POLLOUT);
+}
+
+bool peer_send(peer_t *peer, const void *head, size_t head_length, const void *body,
+               size_t body_length)
+{
+    peer->may_receive = true;
+    /* IMMEDIATE: only a finished handshake makes the socket writable */
+    return zmq_send(peer->handle, head, head_length, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+           zmq_send(peer->handle, body, body_length, ZMQ_DONTWAIT) >= 0;
 }
 
 bool peer_take_lost(peer_t *peer)
 {
+    if (!peer->may_be_lost)
+        return false;
+    peer->may_be_lost = false;
+    peer->may_receive = true; /* came before the loss, perhaps after the descriptor was looked at */
     bool is_lost = monitor_take_lost(peer->monitor, &peer->is_connected);
     peer->was_connected |= peer->is_connected || is_lost;
     return is_lost;
@@ -120,7 +150,8 @@ bool peer_receive(peer_t *peer, Wire__Envelope **out_envelope, zmq_msg_t *out_bo
     zmq_msg_init(&head);
     zmq_msg_init(out_body);
     *out_envelope = NULL;
-    bool is_there = receive_frames(peer, &head, out_body);
+    bool is_there = peer->may_receive && receive_frames(peer, &head, out_body);
+    peer->may_receive = is_there;
     if (is_there)
         (void)envelope_unpack_head(zmq_msg_data(&head), zmq_msg_size(&head), out_envelope);
     zmq_msg_close(&head);
@@ -146,6 +177,8 @@ static void add(peers_t *peers, const char *address)
     snprintf(peer->address, sizeof peer->address, "%s", address);
     peer->hash = hash_of(address);
     peer->opened_ms = clock_monotonic_ms();
+    peer->socket_fd = peer->monitor_fd = -1;
+    peer->may_receive = peer->may_be_lost = true; /* the first is told only to who found nothing */
     if (peer_prepare(peers, peer) == STATUS_OK)
         peers->items[peers->count++] = peer;
     else
@@ -231,7 +264,7 @@ peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but)
     return peer || !but ? peer : peers_pick(peers, key, 0);
 }
 
-bool peers_have_other(const peers_t *peers, uint64_t but)
+bool peers_have_other(peers_t *peers, uint64_t but)
 {
     for (size_t i = 0; i < peers->count; i++)
         if (!peers->items[i]->is_leaving && peers->items[i]->hash != but &&
@@ -242,27 +275,30 @@ bool peers_have_other(const peers_t *peers, uint64_t but)
 
 /* ---- waiting ------------------------------------------------------------------------------- */
 
-/* For sending, a socket counts only between its handshake and the first moment that it can. */
-void peers_poll(const peers_t *peers, bool for_sending, int64_t wait_ms)
+void peers_poll(peers_t *peers, int64_t wait_ms)
 {
-    zmq_pollitem_t items[2 * PEERS_MAX];
-    int count = 0;
+    struct pollfd fds[2 * PEERS_MAX];
+    nfds_t count = 0;
     for (size_t i = 0; i < peers->count; i++) {
         const peer_t *peer = peers->items[i];
-        items[count++] = (zmq_pollitem_t){zsock_resolve(peer->monitor), 0, ZMQ_POLLIN, 0};
-        if (!for_sending)
-            items[count++] = (zmq_pollitem_t){peer->handle, 0, ZMQ_POLLIN, 0};
-        else if (peer->is_connected && !peer_can_send(peer))
-            items[count++] = (zmq_pollitem_t){peer->handle, 0, ZMQ_POLLOUT, 0};
+        fds[count++] = (struct pollfd){.fd = peer->socket_fd, .events = POLLIN};
+        fds[count++] = (struct pollfd){.fd = peer->monitor_fd, .events = POLLIN};
+        if (peer->may_receive || peer->may_be_lost)
+            wait_ms = 0;
     }
-    zmq_poll(items, count, wait_ms > 0 ? (long)wait_ms : 0);
+    int timeout_ms = wait_ms < 0 ? 0 : wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
+    if (poll(fds, count, timeout_ms) <= 0)
+        return;
+    for (size_t i = 0; i < peers->count; i++) {
+        peers->items[i]->may_receive |= fds[2 * i].revents != 0;
+        peers->items[i]->may_be_lost |= fds[2 * i + 1].revents != 0;
+    }
 }
 
-bool peers_have_input(const peers_t *peers)
+bool peers_have_input(peers_t *peers)
 {
     for (size_t i = 0; i < peers->count; i++)
-        if ((zsock_events(peers->items[i]->socket) & ZMQ_POLLIN) ||
-            (zsock_events(peers->items[i]->monitor) & ZMQ_POLLIN))
+        if (peers->items[i]->may_receive && has_events(peers->items[i], ZMQ_POLLIN))
             return true;
     return false;
 }

@@ -27,6 +27,9 @@ typedef struct {
     uint64_t hash; /* of the address: the same in every process */
     zsock_t *socket, *monitor;
     void *handle; /* of socket */
+    int socket_fd, monitor_fd;
+    bool may_receive; /* its descriptor spoke, or the socket was used, since it last was empty */
+    bool may_be_lost; /* the same of the monitor */
     bool is_connected, is_leaving, was_connected;
     int64_t opened_ms;
     size_t waiting; /* requests whose reply is awaited from it: the user counts */
@@ -70,25 +73,30 @@ void peers_follow(peers_t *peers);
 peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but);
 
 /* Somebody else than this one (by its hash) can be asked. */
-bool peers_have_other(const peers_t *peers, uint64_t but);
+bool peers_have_other(peers_t *peers, uint64_t but);
 
-bool peer_can_send(const peer_t *peer);
+bool peer_can_send(peer_t *peer);
 
-/* Takes what the monitor says; true: the connection was lost, now or meanwhile. */
+/* A whole message. False: it cannot be sent now. */
+bool peer_send(peer_t *peer, const void *head, size_t head_length, const void *body,
+               size_t body_length);
+
+/* Takes what the monitor said until the last peers_poll(); true: the connection was lost. */
 bool peer_take_lost(peer_t *peer);
 
 /*
- * One message, of any number of frames; more than two are let go. False: none is there.
+ * One message that was there at the last peers_poll(), of any number of frames; more than two are
+ * let go. False: none is there.
  *
  * out_envelope  NULL when there is none or it is malformed; caller frees
  * out_body      caller closes, in any case
  */
 bool peer_receive(peer_t *peer, Wire__Envelope **out_envelope, zmq_msg_t *out_body);
 
-/* Waits until something may be received, or (for_sending) until some connection comes or goes. */
-void peers_poll(const peers_t *peers, bool for_sending, int64_t wait_ms);
+/* Waits until something may be received, or a connection comes or goes. One system call for all. */
+void peers_poll(peers_t *peers, int64_t wait_ms);
 
-/* Something may be received: ZMQ_FD tells of changes only, this of the state. */
-bool peers_have_input(const peers_t *peers);
+/* Something may be received that no descriptor will tell of. */
+bool peers_have_input(peers_t *peers);
 
 #endif

@@ -1,5 +1,5 @@
 #include "wire/auth.h"
-#include "wire/handover.h"
+#include "wire/jobs.h"
 #include "wire/lane.h"
 #include "wire/socket.h"
 #include "wire/wire.h"
@@ -9,51 +9,53 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /*
- *     callers ══ROUTER══ router thread ──PAIR── lane 0 (writes)
- *                             ├────────PAIR──── lane 1 (reads)
- *                             └────────PAIR──── lane 1 (reads) ...
+ *                                  ┌─requests─▶ lane 0 (writes) ─────┐
+ *     callers ══ROUTER══ router thread ─requests─▶ lane 1 (reads) ...─┤
+ *                                  ▲                                 │
+ *                                  └───────────── answers ◀──────────┘
  *
  * The router thread decodes the envelope, checks type and caller, and queues the request; the lane
- * decodes the body, runs the handler and packs the reply. Each socket stays in one thread.
+ * decodes the body, runs the handler and packs the reply. The socket stays in the router thread.
  */
 enum {
     LANE_KINDS = 2,
     READING_LANES_MAX = 64,
     LANES_MAX = READING_LANES_MAX + 1,
-    WRITING_DEPTH = 64, /* requests inside lane 0: it need not wait for the router between two */
-    READING_DEPTH = 1,  /* one per reading thread: the next goes to whoever is free first */
-    BATCH = 64,         /* requests taken before answers are sent again */
+    BATCH = 64, /* requests taken before answers are sent again */
     DEADLINE_MAX_MS = 10 * 60 * 1000,
     LINGER_MS = 500, /* for the last replies of a stopping server */
     READ_MS = 200, /* and for their callers: what a socket with ZMQ_IMMEDIATE has not read when its
                       * connection goes, it drops */
-    FIRST_LANE_ITEM = 2
+    POLL_MS = 1000,
+    DRAIN_POLL_MS = 20
 };
 
-typedef struct {
-    job_t *first, **last;
-    size_t count, bytes;
-} queue_t;
+enum { WAKES_ROUTER, WAKES_ANSWERS, WAKES_STOP, WAKES_COUNT };
 
 struct wire_server {
     wire_server_options_t options;
     char *endpoint_wanted, *keys_folder, *name;
     char *endpoint; /* as bound */
-    zsock_t *control, *control_inside;
     pthread_t thread;
+    sem_t started;
     zsock_t *router;
     void *router_handle;
     lane_t lanes[LANES_MAX];
     int lane_count;
-    queue_t queues[LANE_KINDS];
-    atomic_bool is_abandoned;
+    jobs_t requests[LANE_KINDS], answers;
+    size_t under_way; /* queued or in a lane */
+    struct pollfd wakes[WAKES_COUNT];
+    atomic_int drain_ms;
     bool is_draining;
-    int drain_ms;
     int64_t answered_ms; /* when a handler's answer was sent last */
     status_t start_status;
     char *start_detail;
@@ -102,43 +104,6 @@ static void refuse(wire_server_t *server, job_t *job, status_t status)
     job_destroy(&job);
 }
 
-/* ---- queues -------------------------------------------------------------------------------- */
-
-static void queue_push(queue_t *queue, job_t *job)
-{
-    *queue->last = job;
-    queue->last = &job->next;
-    queue->count++;
-    queue->bytes += zmq_msg_size(&job->body);
-}
-
-static job_t *queue_pop(queue_t *queue)
-{
-    job_t *job = queue->first;
-    if (!job)
-        return NULL;
-    queue->first = job->next;
-    if (!queue->first)
-        queue->last = &queue->first;
-    job->next = NULL;
-    queue->count--;
-    queue->bytes -= zmq_msg_size(&job->body);
-    return job;
-}
-
-static void dispatch(wire_server_t *server)
-{
-    for (int i = 0; i < server->lane_count; i++) {
-        lane_t *lane = &server->lanes[i];
-        int depth = lane->number == 0 ? WRITING_DEPTH : READING_DEPTH;
-        queue_t *queue = &server->queues[lane->number];
-        while (lane->under_way < depth && queue->first) {
-            lane_send(lane->outside, queue_pop(queue));
-            lane->under_way++;
-        }
-    }
-}
-
 /* ---- requests ------------------------------------------------------------------------------ */
 
 static bool is_among(const char *name, const char *names)
@@ -180,9 +145,7 @@ static status_t check(wire_server_t *server, job_t *job, zmq_msg_t *head, int fr
     TRY(find_route(server, job, &job->route));
     if (server->is_draining)
         return fail(STATUS_UNAVAILABLE, "%s is stopping", server->name);
-    const queue_t *queue = &server->queues[job->route->lane];
-    if (queue->count >= WIRE_QUEUE_MAX || queue->bytes >= WIRE_QUEUE_BYTES_MAX)
-        return fail(STATUS_BUSY, "%zu requests are waiting", queue->count);
+    TRY(jobs_have_room(&server->requests[job->route->lane]));
     uint32_t wanted_ms = job->envelope->deadline_ms;
     if (!wanted_ms)
         wanted_ms = WIRE_DEADLINE_DEFAULT_MS;
@@ -226,10 +189,12 @@ static bool take_request(wire_server_t *server)
     bool is_there = receive(server, job, &head, &frames);
     if (is_there) {
         status_t status = check(server, job, &head, frames);
-        if (status == STATUS_OK)
-            queue_push(&server->queues[job->route->lane], job);
-        else
+        if (status != STATUS_OK) {
             refuse(server, job, status);
+        } else {
+            server->under_way++;
+            jobs_put(&server->requests[job->route->lane], job);
+        }
     } else {
         job_destroy(&job);
     }
@@ -237,78 +202,79 @@ static bool take_request(wire_server_t *server)
     return is_there;
 }
 
-static bool take_answers(wire_server_t *server, lane_t *lane)
+/* True: there may be more. */
+static bool take_requests(wire_server_t *server)
+{
+    for (int i = 0; i < BATCH; i++)
+        if (!take_request(server))
+            return false;
+    return true;
+}
+
+static void send_answers(wire_server_t *server)
 {
     job_t *job = NULL;
-    bool is_any = false;
-    while (lane_receive(lane->outside, &job)) {
-        lane->under_way--;
+    while ((job = jobs_take(&server->answers))) {
+        server->under_way--;
         send_answer(server, job);
         server->answered_ms = clock_monotonic_ms();
         job_destroy(&job);
-        is_any = true;
     }
-    return is_any;
 }
 
 /* ---- the router's thread ------------------------------------------------------------------- */
-
-static bool is_working(const wire_server_t *server)
-{
-    int under_way = 0;
-    for (int i = 0; i < server->lane_count; i++)
-        under_way += server->lanes[i].under_way;
-    return under_way || server->queues[0].first || server->queues[1].first;
-}
 
 static bool is_drained(const wire_server_t *server, int64_t drain_until_ms)
 {
     int64_t now_ms = clock_monotonic_ms();
     return now_ms >= drain_until_ms ||
-           (!is_working(server) && now_ms >= server->answered_ms + READ_MS);
+           (!server->under_way && now_ms >= server->answered_ms + READ_MS);
 }
 
+static void hear(int bell)
+{
+    uint64_t rings = 0;
+    (void)!read(bell, &rings, sizeof rings); /* fails only if it has not rung */
+}
+
+static void wait_for_work(wire_server_t *server, int64_t *drain_until_ms)
+{
+    struct pollfd *wakes = server->wakes;
+    (void)poll(wakes, WAKES_COUNT, server->is_draining ? DRAIN_POLL_MS : POLL_MS);
+    if (wakes[WAKES_ANSWERS].revents)
+        hear(wakes[WAKES_ANSWERS].fd);
+    if (wakes[WAKES_STOP].revents) {
+        hear(wakes[WAKES_STOP].fd);
+        server->is_draining = true;
+        *drain_until_ms = clock_monotonic_ms() + server->drain_ms;
+    }
+}
+
+/*
+ * ZMQ_FD tells of changes only, and a send may swallow one: so the last thing before the wait is a
+ * receive that finds nothing. zmq_poll() would do the same with thirty system calls for a request.
+ */
 static void serve(wire_server_t *server)
 {
-    zmq_pollitem_t items[FIRST_LANE_ITEM + LANES_MAX] = {
-        {zsock_resolve(server->control_inside), 0, ZMQ_POLLIN, 0},
-        {server->router_handle, 0, ZMQ_POLLIN, 0}};
-    for (int i = 0; i < server->lane_count; i++)
-        items[FIRST_LANE_ITEM + i] =
-            (zmq_pollitem_t){zsock_resolve(server->lanes[i].outside), 0, ZMQ_POLLIN, 0};
-
     int64_t drain_until_ms = INT64_MAX;
     while (!server->is_draining || !is_drained(server, drain_until_ms)) {
-        zmq_poll(items, FIRST_LANE_ITEM + server->lane_count, server->is_draining ? 20 : 1000);
-        for (int i = 0; i < server->lane_count; i++)
-            if (items[FIRST_LANE_ITEM + i].revents)
-                take_answers(server, &server->lanes[i]);
-        if (items[1].revents)
-            for (int i = 0; i < BATCH && take_request(server); i++)
-                continue;
-        dispatch(server);
-        if (items[0].revents && !server->is_draining) {
-            zsock_wait(server->control_inside);
-            handover_take(server);
-            server->is_draining = true;
-            drain_until_ms = clock_monotonic_ms() + server->drain_ms;
-        }
+        send_answers(server);
+        if (!take_requests(server))
+            wait_for_work(server, &drain_until_ms);
     }
 }
 
 static void stop_lanes(wire_server_t *server)
 {
-    atomic_store(&server->is_abandoned, true);
+    for (int kind = 0; kind < LANE_KINDS; kind++)
+        jobs_close(&server->requests[kind]);
     for (int i = 0; i < server->lane_count; i++)
         lane_join(&server->lanes[i]);
-    for (int i = 0; i < server->lane_count; i++) {
-        if (server->router)
-            take_answers(server, &server->lanes[i]);
-        lane_destroy(&server->lanes[i]);
-    }
+    if (server->router)
+        send_answers(server);
     for (int kind = 0; kind < LANE_KINDS; kind++) {
         job_t *job = NULL;
-        while ((job = queue_pop(&server->queues[kind])))
+        while ((job = jobs_take(&server->requests[kind])))
             refuse(server, job, fail(STATUS_UNAVAILABLE, "%s is stopping", server->name));
     }
 }
@@ -319,7 +285,8 @@ static status_t start_lanes(wire_server_t *server)
         lane_t *lane = &server->lanes[i];
         lane->options = &server->options;
         lane->number = i == 0 ? 0 : 1;
-        lane->is_abandoned = &server->is_abandoned;
+        lane->requests = &server->requests[lane->number];
+        lane->answers = &server->answers;
         TRY(lane_start(lane));
         server->lane_count++;
     }
@@ -330,6 +297,7 @@ static status_t bind_router(wire_server_t *server)
 {
     server->router = zsock_new(ZMQ_ROUTER);
     server->router_handle = zsock_resolve(server->router);
+    server->wakes[WAKES_ROUTER].fd = zsock_fd(server->router);
     socket_limit(server->router, 2 * WIRE_WINDOW);
     zsock_set_router_mandatory(server->router, 1);
     TRY(socket_guard(server->router, server->keys_folder, server->name));
@@ -348,8 +316,7 @@ static void *router_main(void *argument)
     server->start_status = prepare(server);
     if (server->start_status != STATUS_OK)
         server->start_detail = memory_copy_text(fail_detail());
-    handover_give(server);
-    zsock_signal(server->control_inside, 0);
+    sem_post(&server->started);
     if (server->start_status == STATUS_OK)
         serve(server);
     stop_lanes(server);
@@ -375,8 +342,12 @@ static status_t check_options(const wire_server_options_t *options)
 
 static void server_free(wire_server_t *server)
 {
-    zsock_destroy(&server->control);
-    zsock_destroy(&server->control_inside);
+    for (int kind = 0; kind < LANE_KINDS; kind++)
+        jobs_destroy(&server->requests[kind]);
+    jobs_destroy(&server->answers);
+    memory_close_cleanup(&server->wakes[WAKES_ANSWERS].fd);
+    memory_close_cleanup(&server->wakes[WAKES_STOP].fd);
+    sem_destroy(&server->started);
     free(server->endpoint_wanted);
     free(server->keys_folder);
     free(server->name);
@@ -387,16 +358,16 @@ static void server_free(wire_server_t *server)
 
 static status_t run(wire_server_t *server)
 {
+    if (server->wakes[WAKES_ANSWERS].fd < 0 || server->wakes[WAKES_STOP].fd < 0)
+        return fail(STATUS_UNAVAILABLE, "no descriptor: %s", strerror(errno));
     sigset_t all, before; /* signals are the main thread's business */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    server->control = zsys_create_pipe(&server->control_inside);
     int error = pthread_create(&server->thread, NULL, router_main, server);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
         return fail(STATUS_UNAVAILABLE, "no thread: %s", strerror(error));
-    zsock_wait(server->control);
-    handover_take(server);
+    sem_wait(&server->started);
     if (server->start_status == STATUS_OK)
         return STATUS_OK;
     pthread_join(server->thread, NULL);
@@ -416,8 +387,14 @@ status_t wire_server_start(const wire_server_options_t *options, wire_server_t *
     server->keys_folder = memory_copy_text(options->keys_folder);
     server->name = memory_copy_text(options->name);
     server->options.name = server->name;
+    for (int i = 0; i < WAKES_COUNT; i++)
+        server->wakes[i] =
+            (struct pollfd){.fd = i == WAKES_ROUTER ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                            .events = POLLIN};
+    sem_init(&server->started, 0, 0);
     for (int kind = 0; kind < LANE_KINDS; kind++)
-        server->queues[kind].last = &server->queues[kind].first;
+        jobs_open(&server->requests[kind], -1);
+    jobs_open(&server->answers, server->wakes[WAKES_ANSWERS].fd);
     status_t status = run(server);
     if (status != STATUS_OK) {
         server_free(server);
@@ -438,9 +415,9 @@ void wire_server_stop(wire_server_t **server, int drain_ms)
     wire_server_t *self = *server;
     if (!self)
         return;
+    static const uint64_t once = 1;
     self->drain_ms = drain_ms;
-    handover_give(self);
-    zsock_signal(self->control, 0);
+    (void)!write(self->wakes[WAKES_STOP].fd, &once, sizeof once);
     pthread_join(self->thread, NULL);
     server_free(self);
     auth_close();

@@ -67,15 +67,16 @@ status_t wire_subscriber_wait(wire_subscriber_t *subscriber, const ProtobufCMess
                               int wait_ms, ProtobufCMessage **out_message)
 {
     int64_t until_ms = clock_monotonic_ms() + wait_ms;
+    int64_t poll_ms = 0;
     for (;;) {
         peers_follow(&subscriber->peers);
+        peers_poll(&subscriber->peers, poll_ms);
         status_t status = take(subscriber, type, out_message);
         int64_t left_ms = until_ms - clock_monotonic_ms();
         if (status != STATUS_BUSY || left_ms <= 0)
             return status;
         bool has_peers = subscriber->peers.count > 0;
-        peers_poll(&subscriber->peers, false,
-                   has_peers || left_ms < NOT_THERE_POLL_MS ? left_ms : NOT_THERE_POLL_MS);
+        poll_ms = has_peers || left_ms < NOT_THERE_POLL_MS ? left_ms : NOT_THERE_POLL_MS;
     }
 }
 
