@@ -89,7 +89,7 @@ DICOM_DIC  := $(firstword $(wildcard /usr/share/libdcmtk*/dicom.dic))
 
 # ---- objects -------------------------------------------------------------------------------------
 sources.proto := $(PROTO_C)
-folder_sources = $(or $(sources.$1),$(wildcard common/$1/*.c) $(filter-out services/$1/main.c,$(wildcard services/$1/*.c services/$1/*/*.c)))
+folder_sources = $(or $(sources.$1),$(wildcard common/$1/*.c) $(filter-out services/$1/main.c services/$1/%/main.c,$(wildcard services/$1/*.c services/$1/*/*.c)))
 sources.dicom := $(wildcard common/dicom/*.c) $(DICTIONARY)
 objects = $(patsubst %,$(B)/obj/%.o,$1)
 closure = $(sort $1 $(foreach f,$(USES.$1),$(call closure,$f)))
@@ -100,7 +100,7 @@ link_libs = $(foreach f,$(call closure,$1),$(LIBS.$f))
 .PHONY: all gen flags test-binaries test fuzz coverage lint clean
 .SECONDARY:
 .SECONDEXPANSION:
-all: $(patsubst %,$(B)/bin/zpacs-%,$(SERVICES))
+all: $(patsubst %,$(B)/bin/zpacs-%,$(SERVICES)) $(B)/bin/zpacs-dimse-zygote
 
 $(GEN)/proto/%.pb-c.c $(GEN)/proto/%.pb-c.h &: proto/%.proto
 	@echo "GEN $<"; mkdir -p $(@D)
@@ -134,6 +134,11 @@ $(B)/lib/%.a: $$(call objects,$$(call folder_sources,$$*)) $$(addprefix $(B)/obj
 $(B)/bin/zpacs-%: $(B)/obj/services/%/main.c.o $$(call archives,$$*)
 	@echo "LD $@"; mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,$*)
+
+# A second program of a service, from services/<service>/<program>/main.c: it links what that needs of the same.
+$(B)/bin/zpacs-dimse-zygote: $(B)/obj/services/dimse/zygote/main.c.o $(call archives,dimse)
+	@echo "LD $@"; mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(call link_libs,dimse)
 
 # ---- tests: tests/unit/<folder>/<name>_test.c links with <folder> and what it uses ---------------
 UNIT := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/*/*_test.c))

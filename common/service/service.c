@@ -100,6 +100,7 @@ static status_t complete_config(service_config_t *config)
 static status_t load_config(const service_t *service, const char *path, void *out_config)
 {
     TRY(config_load(service->config, path, out_config));
+    ((service_config_t *)out_config)->path = (char *)(uintptr_t)path;
     TRY(complete_config(out_config));
     return service->check ? service->check(out_config) : STATUS_OK;
 }

@@ -27,6 +27,7 @@ typedef struct {
     char *log_level;     /* debug, info, warning, error */
     char *admin_address; /* "127.0.0.1:port" of /metrics and /healthz; "" for none */
     int64_t drain_ms;
+    char *path; /* the file that all this was read from; NULL: none */
 } service_config_t;
 
 /* ADMIN: the default admin address as a literal, e.g. "127.0.0.1:11401". */

@@ -11,14 +11,16 @@
 
 /*
  * What the processes of this service tell each other, over SOCK_SEQPACKET socket pairs. All are
- * forks of one program, so a message is a struct; it is still checked on arrival, because a child
+ * of one build, so a message is a struct; it is still checked on arrival, because a child
  * talks to strangers.
  */
 typedef enum {
-    /* listener → zygote, with the accepted socket and the child's end of its channel */
-    CHANNEL_SPAWN = 1,
-    /* zygote → courier: a child is gone; number is its wait status */
-    CHANNEL_EXITED,
+    /* courier → zygote */
+    CHANNEL_SPAWN = 1, /* a child with that number, please; with its end of its channel */
+    CHANNEL_SERVES,    /* the child with that number gets this association */
+    /* zygote → courier */
+    CHANNEL_READY,  /* the first message: it can fork */
+    CHANNEL_EXITED, /* a child is gone; number is its wait status */
     /* child → courier */
     CHANNEL_ACCEPTED,      /* the association is there: calling, called */
     CHANNEL_REFUSED,       /* it will not be: number is a refusal_t, text says why */
@@ -29,9 +31,9 @@ typedef enum {
     CHANNEL_PACK_FAILED,   /* a write or sync of the pack has failed: text says why */
     CHANNEL_ENDED,         /* the last words: text says why */
     /* courier → child */
-    CHANNEL_START,       /* the first message; with a pack, and its end, if one waited */
-    CHANNEL_PACK,        /* with a new pack's descriptor, and its end */
-    CHANNEL_NO_PACK,     /* text says why */
+    CHANNEL_START,   /* the first message: an association, its socket, and a pack if one waited */
+    CHANNEL_PACK,    /* with a new pack's descriptor, and its end */
+    CHANNEL_NO_PACK, /* text says why */
     CHANNEL_RECALL_PACK, /* it has been open for long: give it back between two messages */
     CHANNEL_FULL,        /* the disk: take nothing until CHANNEL_ROOM */
     CHANNEL_ROOM,        /* take again */

@@ -8,10 +8,10 @@
 #include "dimse/refusal.h"
 #include "dimse/sandbox.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { EXIT_SANDBOX = 70 };
@@ -114,45 +114,41 @@ static bool establish(child_t *child)
 }
 
 /*
- * Waits for the courier's first message. A pack that holds records of other associations comes with
- * it or never: whoever takes this process over later finds the sandbox closed around that pack.
+ * Waits for the courier's first message, which may be a while. A pack that holds records of other
+ * associations comes with it or never: whoever takes this process over later finds the sandbox closed
+ * around that pack.
  */
 static status_t start(child_t *child, sandbox_t *sandbox)
 {
-    channel_message_t message;
     int fds[CHANNEL_FDS_MAX];
-    struct pollfd ready = {child->channel, POLLIN, 0};
-    if (poll(&ready, 1, CHILD_COURIER_MS) == 0)
-        return fail(STATUS_EXPIRED, "the courier does not answer");
-    TRY(channel_receive(child->channel, &message, fds, true));
-    if (message.kind != CHANNEL_START)
+    TRY(channel_receive(child->channel, &child->self, fds, true));
+    if (child->self.kind != CHANNEL_START || fds[0] < 0)
         return fail(STATUS_INTERNAL, "the first message is none to start with");
-    child->lent = child->pinned = sandbox->pack = fds[0];
-    child->lent_end = message.end;
-    sandbox->pack_start = message.end.durable_offset;
+    child->socket = sandbox->socket = fds[0];
+    child->lent = child->pinned = sandbox->pack = fds[1];
+    child->lent_end = child->self.end;
+    sandbox->pack_start = child->lent_end.durable_offset;
+    address_format(&child->self.address, child->peer_address);
+    prctl(PR_SET_NAME, "dimse-assoc");
     return STATUS_OK;
 }
 
 static status_t enclose(child_t *child)
 {
-    sandbox_t sandbox = {.socket = child->socket,
-                         .channel = child->channel,
-                         .largest_dataset_bytes =
-                             (uint64_t)child->settings->config->max_dataset_bytes};
+    sandbox_t sandbox = {.channel = child->channel};
     TRY(start(child, &sandbox));
     return sandbox_enter(&sandbox);
 }
 
-int child_main(const child_settings_t *settings, const channel_message_t *spawn, int socket,
-               int channel)
+int child_main(const child_settings_t *settings, int channel)
 {
     child_t *child = memory_allocate(sizeof *child);
     child->settings = settings;
-    child->self = *spawn;
-    child->socket = socket;
     child->channel = channel;
-    address_format(&spawn->address, child->peer_address);
-    if (enclose(child) != STATUS_OK) {
+    status_t status = enclose(child);
+    if (status == STATUS_NOT_FOUND)
+        return 0; /* there will be no association */
+    if (status != STATUS_OK) {
         child_tell(child, CHANNEL_REFUSED, REFUSAL_INTERNAL, fail_detail());
         return EXIT_SANDBOX;
     }

@@ -11,10 +11,10 @@
  *     child_peer.c     what comes from the peer, and the answers
  *     child_courier.c  what comes from the courier, packs above all, and what it is told
  *
- * Returns the exit status of the process: 0 unless the sandbox fails. Owns socket and channel, which
- * end with the process.
+ * Waits for CHANNEL_START, which brings the association and its socket; without one it returns, too.
+ * Returns the exit status of the process: 0 unless the sandbox fails. Owns the channel and what comes
+ * over it, which end with the process.
  */
-int child_main(const child_settings_t *settings, const channel_message_t *spawn, int socket,
-               int channel);
+int child_main(const child_settings_t *settings, int channel);
 
 #endif

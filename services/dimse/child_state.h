@@ -29,7 +29,7 @@ typedef enum {
 /* One association, in a process of its own. */
 typedef struct {
     const child_settings_t *settings;
-    channel_message_t self; /* as spawned: association, address; calling and called once known */
+    channel_message_t self; /* as started: association, address; calling and called once known */
     int socket, channel;
     association_t *association;
     accepted_context_t contexts[256]; /* by identifier */

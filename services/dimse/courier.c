@@ -35,6 +35,7 @@ struct courier {
     packs_t *packs;
     pack_space_t *space;
     announcements_t *announcements;
+    spares_t *spares;
     sessions_t *sessions;
     index_client_t *client; /* NULL until its keys are there */
     int epoll, wake, zygote;
@@ -168,6 +169,7 @@ static void destroy(courier_t **courier)
 {
     courier_t *c = *courier;
     sessions_destroy(&c->sessions);
+    spares_destroy(&c->spares);
     packs_close(&c->packs);
     pack_space_close(&c->space);
     index_client_close(&c->client);
@@ -190,7 +192,10 @@ static status_t prepare(courier_t *courier, limits_t *limits, refused_t *refused
     TRY(watch(courier, courier->zygote, &courier->zygote));
     TRY(room_open(courier->config, &courier->space));
     TRY(packs_open(courier->config, courier->announcements, &courier->packs));
-    const session_parts_t parts = {courier->config, limits, refused, courier->packs};
+    courier->spares = spares_create(courier->zygote);
+    spares_fill(courier->spares);
+    const session_parts_t parts = {courier->config, limits, refused, courier->packs,
+                                   courier->spares};
     courier->sessions = sessions_create(&parts, courier->epoll);
     sessions_set_full(courier->sessions, room_look(courier->space));
     return STATUS_OK;
@@ -221,9 +226,9 @@ status_t courier_start(courier_t *courier)
     return STATUS_OK;
 }
 
-void courier_adopt(courier_t *courier, const channel_message_t *spawn, int channel)
+void courier_adopt(courier_t *courier, const channel_message_t *start, int socket)
 {
-    sessions_adopt(courier->sessions, spawn, channel);
+    sessions_adopt(courier->sessions, start, socket);
     eventfd_write(courier->wake, 1);
 }
 

@@ -14,6 +14,7 @@
  *     courier.c        the loop, the zygote's channel, the connection to the index
  *     sessions.c       all associations: they come, are told something, go
  *     session.c        one of them: what its child says, what it is answered
+ *     spares.c         children that wait for an association
  *     packs.c          the packs: lent, taken back
  *     announcements.c  what the index is still to be told
  */
@@ -28,9 +29,9 @@ status_t courier_create(const dimse_config_t *config, limits_t *limits, refused_
                         int zygote_channel, courier_t **out_courier);
 status_t courier_start(courier_t *courier);
 
-/* From the listener's thread: a child is being forked; its end of the channel is spawn's. Owns
- * channel, and gives the place in limits back at the end. */
-void courier_adopt(courier_t *courier, const channel_message_t *spawn, int channel);
+/* From the listener's thread: an association, to be handed to a child. Owns socket, and gives the place in limits
+ * back at the end. */
+void courier_adopt(courier_t *courier, const channel_message_t *start, int socket);
 
 void courier_drain(courier_t *courier);            /* from any thread */
 bool courier_has_zygote(const courier_t *courier); /* false: no association can begin any more */

@@ -116,24 +116,12 @@ static void pass_over(listener_t *listener, waiting_t *row)
 
 /* ---- admitting -------------------------------------------------------------------------------- */
 
-/* Hands the connection to a new child; the courier learns of it first. */
-static void spawn(listener_t *listener, int fd, const address_t *address)
+static void hand_over(listener_t *listener, int fd, const address_t *address)
 {
-    int ends[2];
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
+    start.address = *address;
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-    if (channel_make(ends) != STATUS_OK) {
-        limits_give(listener->options.limits, address);
-        refuse(listener, fd, address, REFUSAL_INTERNAL);
-        return;
-    }
-    channel_message_t message = {.kind = CHANNEL_SPAWN, .association = ulid_make()};
-    message.address = *address;
-    courier_adopt(listener->options.courier, &message, ends[0]);
-    int fds[] = {fd, ends[1]};
-    if (channel_send(listener->options.zygote_channel, &message, fds, 2, true) != STATUS_OK)
-        log_error("association.not_forked", LOG_TEXT("detail", fail_detail()));
-    close(ends[1]);
-    close(fd);
+    courier_adopt(listener->options.courier, &start, fd);
 }
 
 static void admit(listener_t *listener, int fd, const address_t *address)
@@ -146,7 +134,7 @@ static void admit(listener_t *listener, int fd, const address_t *address)
     }
     limits_answer_t answer = limits_take(listener->options.limits, address);
     if (answer == LIMITS_OK)
-        spawn(listener, fd, address);
+        hand_over(listener, fd, address);
     else
         refuse(listener, fd, address, refusals[answer]);
 }

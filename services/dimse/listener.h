@@ -18,7 +18,6 @@ typedef struct {
     limits_t *limits;
     refused_t *refused;
     courier_t *courier;
-    int zygote_channel;
 } listener_options_t;
 
 /* Binds. Fails: UNAVAILABLE (the address is in use, or not ours). */

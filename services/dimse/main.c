@@ -15,7 +15,6 @@
 
 typedef struct {
     rules_t rules;
-    child_settings_t settings;
     limits_t *limits;
     refused_t *refused;
     pid_t zygote_pid;
@@ -39,18 +38,16 @@ static void dimse_stop(void *state)
     free(dimse);
 }
 
-/* The zygote before anything else: it must inherit no thread, no key and no socket. */
 static status_t start_all(const dimse_config_t *config, dimse_t *dimse)
 {
-    dimse->settings = (child_settings_t){config, &dimse->rules};
-    TRY(zygote_start(&dimse->settings, &dimse->zygote_pid, &dimse->zygote_channel));
+    TRY(zygote_start(config, &dimse->zygote_pid, &dimse->zygote_channel));
     dimse->limits = limits_create((size_t)config->max_associations,
                                   (size_t)config->max_associations_per_address);
     dimse->refused = refused_create();
     TRY(courier_create(config, dimse->limits, dimse->refused, dimse->zygote_channel,
                        &dimse->courier));
-    const listener_options_t options = {config,         &dimse->rules,  dimse->limits,
-                                        dimse->refused, dimse->courier, dimse->zygote_channel};
+    const listener_options_t options = {config, &dimse->rules, dimse->limits, dimse->refused,
+                                        dimse->courier};
     TRY(listener_create(&options, &dimse->listener));
     TRY(courier_start(dimse->courier));
     return listener_start(dimse->listener);

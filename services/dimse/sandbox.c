@@ -1,15 +1,10 @@
 #include "dimse/sandbox.h"
 
-#include "base/memory.h"
-#include "dimse/sandbox_own.h"
 #include "pack/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <seccomp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -103,6 +98,12 @@ static const int allowed[] = {
     SCMP_SYS(exit_group),
     SCMP_SYS(restart_syscall),
     SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(close), /* of some numbers it does nothing: sandbox_own.c */
+    /* What the zygote does, and children may not: sandbox_own.c again. */
+    SCMP_SYS(clone),
+    SCMP_SYS(set_robust_list), /* fork() of the C library */
+    SCMP_SYS(wait4),
+    SCMP_SYS(prctl),
 #ifdef IS_SANITIZED /* what the sanitizers do on their own, pipe2 to probe an address */
     SCMP_SYS(sigaltstack),
     SCMP_SYS(sched_yield),
@@ -116,9 +117,9 @@ static const int allowed[] = {
  */
 #define DESCRIPTOR(fd) SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)(uint32_t)(fd))
 
-static bool is_pack(const sandbox_t *sandbox, int fd)
+static bool is_pack(int fd)
 {
-    return fd > STDERR_FILENO && fd != sandbox->socket && fd != sandbox->channel;
+    return fd > STDERR_FILENO && fd != SANDBOX_SOCKET && fd != SANDBOX_CHANNEL;
 }
 
 static int allow_on(scmp_filter_ctx filter, int call, int fd)
@@ -134,45 +135,40 @@ static int allow_from(scmp_filter_ctx filter, int call, int fd, unsigned argumen
 }
 
 /*
- * Every other number can only become a pack, of which at least the header is another's. A number with a meaning of its
- * own is never free again: closing it is answered with success and comes true when the process ends. So the
- * courier knows by the end of its channel that no descriptor of a pack is left. What holds for the pack that was
- * lent at the start, which has records of other associations, is the child's own (sandbox_own.c).
+ * Every other number can only become a pack, of which at least the header is another's. What holds for the pack
+ * that was lent at the start, which has records of other associations, is the child's own (sandbox_own.c).
  */
-static int add_pack_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
+static int add_pack_rules(scmp_filter_ctx filter)
 {
-    int result = allow_on(filter, SCMP_SYS(close), -1);
+    int result = 0;
     for (int fd = 0; fd < DESCRIPTORS_MAX; fd++) {
-        result |=
-            seccomp_rule_add(filter, is_pack(sandbox, fd) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(0),
-                             SCMP_SYS(close), 1, DESCRIPTOR(fd));
-        if (!is_pack(sandbox, fd))
+        if (!is_pack(fd))
             continue;
         result |= allow_from(filter, SCMP_SYS(pwrite64), fd, 3, PACK_BLOCK_SIZE);
         result |= allow_from(filter, SCMP_SYS(ftruncate), fd, 1, PACK_BLOCK_SIZE);
     }
-    return result | allow_on(filter, SCMP_SYS(dup3), sandbox->channel);
+    return result | allow_on(filter, SCMP_SYS(dup3), SANDBOX_CHANNEL);
 }
 
-static int add_stream_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
+static int add_stream_rules(scmp_filter_ctx filter)
 {
-    const int writable[] = {STDOUT_FILENO, STDERR_FILENO, sandbox->socket};
-    int result = allow_on(filter, SCMP_SYS(shutdown), sandbox->socket);
+    const int writable[] = {STDOUT_FILENO, STDERR_FILENO, SANDBOX_SOCKET};
+    int result = allow_on(filter, SCMP_SYS(shutdown), SANDBOX_SOCKET);
     for (size_t i = 0; i < sizeof writable / sizeof *writable; i++) {
         result |= allow_on(filter, SCMP_SYS(write), writable[i]);
         result |= allow_on(filter, SCMP_SYS(writev), writable[i]);
     }
     /* Flags belong to the open file: those of a pack are the courier's, too. */
     result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
-                               DESCRIPTOR(sandbox->socket), SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
+                               DESCRIPTOR(SANDBOX_SOCKET), SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
     return result;
 }
 
 /* ---- all --------------------------------------------------------------------------------------- */
 
-static int add_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
+static int add_rules(scmp_filter_ctx filter)
 {
-    int result = add_pack_rules(filter, sandbox) | add_stream_rules(filter, sandbox);
+    int result = add_pack_rules(filter) | add_stream_rules(filter);
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
     /* Memory never becomes code, nor a way to write to a file. */
@@ -189,72 +185,32 @@ static int add_rules(scmp_filter_ctx filter, const sandbox_t *sandbox)
     return result | seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 0);
 }
 
-static status_t check_numbers(const sandbox_t *sandbox)
+/* Takes effect, or says why not. Takes filter. */
+static status_t load(scmp_filter_ctx filter, int result)
 {
-    if (sandbox->socket >= DESCRIPTORS_MAX || sandbox->channel >= DESCRIPTORS_MAX ||
-        sandbox->pack >= DESCRIPTORS_MAX)
-        return fail(STATUS_INTERNAL, "a descriptor is over the limit of %d", DESCRIPTORS_MAX);
-    return STATUS_OK;
-}
-
-/* The part that all children with the same numbers have in common, as a program for the kernel. */
-static struct {
-    int socket, channel;
-    struct sock_filter *code;
-    size_t size_bytes;
-} common = {-1, -1, NULL, 0};
-
-static int compile(const sandbox_t *sandbox, int file)
-{
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (!filter)
-        return -ENOMEM;
-    int result = add_rules(filter, sandbox);
-    if (result == 0)
-        result = seccomp_export_bpf(filter, file);
+    if (filter && result == 0)
+        result = seccomp_load(filter);
     seccomp_release(filter);
-    return result;
+    return filter && result == 0
+               ? STATUS_OK
+               : fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(filter ? -result : ENOMEM));
 }
 
-status_t sandbox_prepare(int socket, int channel)
+status_t sandbox_enter_common(uint64_t largest_dataset_bytes)
 {
-    const sandbox_t sandbox = {.socket = socket, .channel = channel, .pack = -1};
-    if (common.code && common.socket == socket && common.channel == channel)
-        return STATUS_OK;
-    AUTO_CLOSE int file = memfd_create("filter", MFD_CLOEXEC);
-    int result = file < 0 ? -errno : compile(&sandbox, file);
-    if (result != 0)
-        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(-result));
-    off_t size = lseek(file, 0, SEEK_END);
-    void *code = memory_allocate((size_t)size);
-    if (pread(file, code, (size_t)size, 0) != size) {
-        free(code);
-        return fail(STATUS_UNAVAILABLE, "seccomp: the filter cannot be read");
-    }
-    free(common.code);
-    common.code = code;
-    common.size_bytes = (size_t)size;
-    common.socket = socket;
-    common.channel = channel;
-    return STATUS_OK;
-}
-
-static status_t enter_common(void)
-{
-    const struct sock_fprog program = {(unsigned short)(common.size_bytes / sizeof *common.code),
-                                       common.code};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(errno));
-    return STATUS_OK;
-}
-
-status_t sandbox_enter(const sandbox_t *sandbox)
-{
-    TRY(check_numbers(sandbox));
-    TRY(sandbox_prepare(sandbox->socket, sandbox->channel));
-    if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
         return fail(STATUS_UNAVAILABLE, "prctl: %s", strerror(errno));
-    TRY(set_limits(sandbox->largest_dataset_bytes));
-    TRY(sandbox_enter_own(sandbox));
-    return enter_common();
+    TRY(set_limits(largest_dataset_bytes));
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    return load(filter, filter ? add_rules(filter) : 0);
+}
+
+status_t sandbox_forbid_programs(void)
+{
+    static const int calls[] = {SCMP_SYS(execve), SCMP_SYS(execveat)};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int result = 0;
+    for (size_t i = 0; filter && i < sizeof calls / sizeof *calls; i++)
+        result |= seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, calls[i], 0);
+    return load(filter, result);
 }

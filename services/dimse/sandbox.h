@@ -5,31 +5,44 @@
 
 #include <stdint.h>
 
-typedef struct {
-    int socket, channel;            /* stay open to the end of the process */
-    int pack;                       /* the pack that it was lent at its start; -1: none */
-    uint64_t pack_start;            /* where the lease of that one starts */
-    uint64_t largest_dataset_bytes; /* that it will store, and map */
-} sandbox_t;
-
 /*
- * Makes ready what all children with these numbers have in common; whoever forks them calls it before. To compile it
- * takes milliseconds, several times what the rest of an association without data costs.
+ * What a process that talks to a stranger does not need is given up for good: files by name, sockets of
+ * its own, other programs, other processes. A system call that is not on the list kills.
  *
- * Fails: UNAVAILABLE (no memory, or the library cannot say it on this machine).
- */
-status_t sandbox_prepare(int socket, int channel);
-
-/*
- * Gives up, for good, what a process that talks to a stranger does not need: files by name,
- * sockets of its own, other programs, other processes. A system call that is not on the list kills.
+ * In two steps, since most of it is the same for all: the zygote enters the common part once, and every
+ * child is born in it; what is a child's own is short, and forbids what only the zygote needs.
  *
  * A pack may hold records of earlier associations. Below pack_start it can neither be written nor
  * cut, by any call: pwrite and ftruncate are all that there is for a file, and are held to their
- * offsets. Packs that come later must be new. To be entered before the first byte of the peer.
- *
- * Fails: UNAVAILABLE (the kernel has no seccomp, or a limit cannot be set), INTERNAL.
+ * offsets. Packs that come later must be new.
+ */
+enum {
+    SANDBOX_SOCKET = 3, /* where the zygote's own channel was */
+    SANDBOX_CHANNEL = 5 /* behind the zygote's own descriptors */
+};
+
+typedef struct {
+    int socket, channel; /* SANDBOX_...; stay open to the end of the process */
+    int pack;            /* the pack that it was lent at its start; -1: none */
+    uint64_t pack_start; /* where the lease of that one starts */
+} sandbox_t;
+
+/*
+ * For the process that will fork the children. largest_dataset_bytes: that they will store, and map.
+ * Fails: UNAVAILABLE (the kernel has no seccomp, or a limit cannot be set).
+ */
+status_t sandbox_enter_common(uint64_t largest_dataset_bytes);
+
+/*
+ * For a child, before the first byte of its peer.                                       sandbox_own.c
+ * Fails: INTERNAL (descriptors are not where they should be), UNAVAILABLE (the kernel has no seccomp).
  */
 status_t sandbox_enter(const sandbox_t *sandbox);
+
+/*
+ * For the service itself, once it has started the zygote: from then on it can start no program.
+ * Fails: UNAVAILABLE (the kernel has no seccomp).
+ */
+status_t sandbox_forbid_programs(void);
 
 #endif

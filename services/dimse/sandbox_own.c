@@ -1,4 +1,4 @@
-#include "dimse/sandbox_own.h"
+#include "dimse/sandbox.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 /*
+ * What is one child's own: the pack it was lent and where the lease starts, its process number, and what only
+ * the zygote may do. It allows all that the common part (sandbox.c) may forbid; of two filters the stricter answer
+ * counts.
+ *
  * A program of the kernel's packet filter, in blocks: each looks at the number of the call, passes over itself when
  * that is another one, and says something of its own or falls through to the next. Short, since every
  * association begins with it; that the call is one of this machine's own the common part sees to.
@@ -34,24 +38,42 @@ enum { LOW = 4, HIGH = 0 };
         LOAD_ARGUMENT(argument, HIGH), IF(BPF_JGT, (first) >> 32, 4, 0), UNLESS((first) >> 32, 2), \
         LOAD_ARGUMENT(argument, LOW), IF(BPF_JGE, first, 1, 0), SAY(SECCOMP_RET_KILL_PROCESS)
 
-status_t sandbox_enter_own(const sandbox_t *sandbox)
+#define FORBID(call) UNLESS(call, 1), SAY(SECCOMP_RET_KILL_PROCESS)
+
+static status_t check_numbers(const sandbox_t *sandbox)
 {
+    if (sandbox->socket != SANDBOX_SOCKET || sandbox->channel != SANDBOX_CHANNEL)
+        return fail(STATUS_INTERNAL, "socket and channel are descriptors %d and %d, not %d and %d",
+                    sandbox->socket, sandbox->channel, SANDBOX_SOCKET, SANDBOX_CHANNEL);
+    return STATUS_OK;
+}
+
+status_t sandbox_enter(const sandbox_t *sandbox)
+{
+    TRY(check_numbers(sandbox));
     uint32_t pack = (uint32_t)sandbox->pack;
     uint64_t start = sandbox->pack_start;
     struct sock_filter code[] = {
         KEEP_FROM(SYS_pwrite64, pack, 3, start),
         KEEP_FROM(SYS_ftruncate, pack, 1, start),
-        /* Its number is never free again: closing it is answered with success. */
+        /*
+         * A number with a meaning of its own is never free again, so that no pack comes to stand under it: closing it is
+         * answered with success and comes true when the process ends. So the courier knows by the end of its channel that
+         * no descriptor of a pack is left.
+         */
         LOAD_CALL,
-        UNLESS(SYS_close, 3),
+        UNLESS(SYS_close, 6),
         LOAD_ARGUMENT(0, LOW),
-        UNLESS(pack, 1),
+        IF(BPF_JEQ, pack, 3, 0),
+        IF(BPF_JEQ, SANDBOX_SOCKET, 2, 0),
+        IF(BPF_JEQ, SANDBOX_CHANNEL, 1, 0),
+        IF(BPF_JGT, STDERR_FILENO, 1, 0),
         SAY(SECCOMP_RET_ERRNO),
-        /* But it may come to mean the channel, and nothing else. */
+        /* But the pack's may come to mean the channel, and nothing else. */
         LOAD_CALL,
         UNLESS(SYS_dup3, 5),
         LOAD_ARGUMENT(0, LOW),
-        UNLESS(sandbox->channel, 2),
+        UNLESS(SANDBOX_CHANNEL, 2),
         LOAD_ARGUMENT(1, LOW),
         IF(BPF_JEQ, pack, 1, 0),
         SAY(SECCOMP_RET_KILL_PROCESS),
@@ -61,6 +83,11 @@ status_t sandbox_enter_own(const sandbox_t *sandbox)
         LOAD_ARGUMENT(0, LOW),
         IF(BPF_JEQ, getpid(), 1, 0),
         SAY(SECCOMP_RET_KILL_PROCESS),
+        LOAD_CALL,
+        FORBID(SYS_clone),
+        FORBID(SYS_set_robust_list),
+        FORBID(SYS_wait4),
+        FORBID(SYS_prctl),
         SAY(SECCOMP_RET_ALLOW),
     };
     const struct sock_fprog program = {sizeof code / sizeof *code, code};

@@ -44,11 +44,11 @@ bool session_tell(const session_t *session, channel_kind_t kind)
     return channel_send(session->channel, &message, NULL, 0, false) == STATUS_OK;
 }
 
-static void send_pack(const session_t *session, channel_kind_t kind)
+static void send_pack(const session_t *session)
 {
     channel_message_t message = session->self;
     int fd = pack_writer_fd(session->lease.writer);
-    message.kind = kind;
+    message.kind = CHANNEL_PACK;
     message.end = pack_writer_end(session->lease.writer);
     channel_send(session->channel, &message, &fd, 1, false); /* if that fails, the child is gone */
 }
@@ -58,7 +58,7 @@ static void give_pack(session_t *session, const session_parts_t *parts)
     channel_message_t reply = session->self;
     packs_take_back(parts->packs, &session->lease, CHILD_ALIVE);
     if (packs_lend_new(parts->packs, &session->lease) == STATUS_OK) {
-        send_pack(session, CHANNEL_PACK);
+        send_pack(session);
         return;
     }
     log_error("pack.not_available", LOG_TEXT("association", session->self.association.text),
@@ -172,13 +172,14 @@ bool session_serve(session_t *session, const session_parts_t *parts)
 
 /* ---- its beginning and end --------------------------------------------------------------------- */
 
-session_t *session_create(const channel_message_t *spawn, int channel)
+session_t *session_create(const channel_message_t *start, int socket)
 {
     session_t *session = memory_allocate(sizeof *session);
-    session->self = *spawn;
-    session->channel = channel;
+    session->self = *start;
+    session->socket = socket;
+    session->channel = -1;
     session->began_ms = clock_monotonic_ms();
-    address_format(&spawn->address, session->peer);
+    address_format(&start->address, session->peer);
     session->lease.association = session->self.association.text;
     session->lease.peer = session->peer;
     metric_add(&active, 1);
@@ -186,12 +187,28 @@ session_t *session_create(const channel_message_t *spawn, int channel)
     return session;
 }
 
-void session_start(session_t *session, const session_parts_t *parts)
+static void close_socket(session_t *session)
 {
-    if (packs_lend_waiting(parts->packs, &session->lease) == STATUS_OK)
-        send_pack(session, CHANNEL_START);
-    else
-        session_tell(session, CHANNEL_START);
+    if (session->socket >= 0)
+        close(session->socket);
+    session->socket = -1;
+}
+
+status_t session_start(session_t *session, const session_parts_t *parts)
+{
+    channel_message_t start = session->self;
+    int fds[] = {session->socket, -1};
+    size_t count = 1;
+    start.kind = CHANNEL_START;
+    if (packs_lend_waiting(parts->packs, &session->lease) == STATUS_OK) {
+        start.end = pack_writer_end(session->lease.writer);
+        fds[count++] = pack_writer_fd(session->lease.writer);
+    }
+    status_t status = spares_start(parts->spares, &start, fds, count, &session->channel);
+    if (status != STATUS_OK)
+        snprintf(session->end, sizeof session->end, "no process: %s", fail_detail());
+    close_socket(session); /* the child has its own */
+    return status;
 }
 
 /*
@@ -228,7 +245,9 @@ void session_end(session_t **session, const session_parts_t *parts, bool is_stop
                  LOG_TEXT("detail", it->end));
     else if (!it->was_refused)
         note_silent(it, parts, is_stopping);
-    close(it->channel);
+    close_socket(it);
+    if (it->channel >= 0)
+        close(it->channel);
     free(it);
     *session = NULL;
 }

@@ -6,6 +6,7 @@
 #include "dimse/limits.h"
 #include "dimse/packs.h"
 #include "dimse/refused.h"
+#include "dimse/spares.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,14 +15,15 @@
  * One association as the courier sees it: our end of the channel to its child, the pack the child
  * has, and what its last line in the log will say. The child's own side is child.h.
  *
- * Owns the channel, and a place in limits until session_end(). For the courier's thread, except
+ * Owns socket and channel, and a place in limits until session_end(). For the courier's thread, except
  * session_create().
  */
 typedef struct session {
     struct session *next;   /* in the list that has it: sessions.c */
     channel_message_t self; /* association, address, calling, called */
     char peer[ADDRESS_TEXT_SIZE];
-    int channel;
+    int socket;  /* the peer's, until its child has it; -1 */
+    int channel; /* -1 until there is a child */
     lease_t lease;
     uint64_t stored, refused, bytes;
     int64_t began_ms;
@@ -35,18 +37,20 @@ typedef struct {
     limits_t *limits;
     refused_t *refused;
     packs_t *packs;
+    spares_t *spares;
 } session_parts_t;
 
 void session_register_metrics(void);
 
-/* From any thread: the child of spawn is being forked, and has the other end of channel. */
-session_t *session_create(const channel_message_t *spawn, int channel);
+/* From any thread. Takes socket. */
+session_t *session_create(const channel_message_t *start, int socket);
 
 /*
- * Lets the child begin. A pack with records of earlier associations is lent now, before a byte of
+ * Hands it to a child. A pack with records of earlier associations is lent now, before a byte of
  * the peer has been read, or not at all.
+ * Fails: UNAVAILABLE (no child); then the session is to be ended.
  */
-void session_start(session_t *session, const session_parts_t *parts);
+status_t session_start(session_t *session, const session_parts_t *parts);
 
 /* False: its channel is full, or it is gone. */
 bool session_tell(const session_t *session, channel_kind_t kind);

@@ -38,9 +38,9 @@ void sessions_destroy(sessions_t **sessions)
 
 /* ---- come and go ------------------------------------------------------------------------------- */
 
-void sessions_adopt(sessions_t *sessions, const channel_message_t *spawn, int channel)
+void sessions_adopt(sessions_t *sessions, const channel_message_t *start, int socket)
 {
-    session_t *session = session_create(spawn, channel);
+    session_t *session = session_create(start, socket);
     pthread_mutex_lock(&sessions->lock);
     session->next = sessions->arrivals;
     sessions->arrivals = session;
@@ -63,11 +63,11 @@ static void begin(sessions_t *sessions, session_t *session)
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = session};
     session->next = sessions->first;
     sessions->first = session;
-    if (epoll_ctl(sessions->epoll, EPOLL_CTL_ADD, session->channel, &event) < 0) {
+    if (session_start(session, &sessions->parts) != STATUS_OK ||
+        epoll_ctl(sessions->epoll, EPOLL_CTL_ADD, session->channel, &event) < 0) {
         end(sessions, session);
         return;
     }
-    session_start(session, &sessions->parts);
     if (sessions->disk_is_full)
         session_tell(session, CHANNEL_FULL);
     if (sessions->is_draining)
@@ -84,6 +84,7 @@ void sessions_tick(sessions_t *sessions)
         next = session->next;
         begin(sessions, session);
     }
+    spares_fill(sessions->parts.spares); /* behind them: nobody waits for these */
 }
 
 void sessions_serve(sessions_t *sessions, session_t *session)

@@ -13,8 +13,8 @@ typedef struct sessions sessions_t;
 sessions_t *sessions_create(const session_parts_t *parts, int epoll);
 void sessions_destroy(sessions_t **sessions); /* none may be left */
 
-/* From any thread: see session_create(). Takes channel. The session begins in sessions_tick(). */
-void sessions_adopt(sessions_t *sessions, const channel_message_t *spawn, int channel);
+/* From any thread: see session_create(). Takes socket. The session begins in sessions_tick(). */
+void sessions_adopt(sessions_t *sessions, const channel_message_t *start, int socket);
 
 /* Lets those begin that were adopted. */
 void sessions_tick(sessions_t *sessions);

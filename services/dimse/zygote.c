@@ -4,9 +4,7 @@
 #include "dimse/refusal.h"
 #include "dimse/sandbox.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -16,61 +14,72 @@
 #include <unistd.h>
 
 enum {
-    CHILDREN_MAX = 4096, /* the configuration's limit on associations */
-    NICENESS = 5         /* of two hundred that store: a clinician who asks goes first */
+    CHILDREN_MAX = 4096 + 64, /* the configuration's limit on associations, and some that wait */
+    NICENESS = 5              /* of two hundred that store: a clinician who asks goes first */
 };
 
 typedef struct {
     const child_settings_t *settings;
-    int channel, signals;
+    int signals;
     size_t count;
     struct {
         pid_t pid;
-        ulid_t association;
+        uint32_t number;
+        ulid_t association; /* "" while it waits for one */
         address_t address;
     } children[CHILDREN_MAX];
 } zygote_t;
 
 /* ---- children --------------------------------------------------------------------------------- */
 
-static _Noreturn void become_child(zygote_t *zygote, const channel_message_t *spawn,
-                                   const int fds[2])
+/* Its channel stands under the same number in all of them: the sandbox knows it by that. */
+static _Noreturn void become_child(zygote_t *zygote, int channel)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, "dimse-assoc");
-    close(zygote->channel);
+    prctl(PR_SET_NAME, "dimse-spare");
+    close(ZYGOTE_CHANNEL);
     close(zygote->signals);
-    _exit(child_main(zygote->settings, spawn, fds[0], fds[1]));
+    _exit(child_main(zygote->settings, channel));
 }
 
-static void tell_failure(const channel_message_t *spawn, int channel, const char *why)
+static void tell_failure(int channel, const char *why)
 {
-    channel_message_t message = *spawn;
-    message.kind = CHANNEL_REFUSED;
-    message.number = REFUSAL_INTERNAL;
+    channel_message_t message = {.kind = CHANNEL_REFUSED, .number = REFUSAL_INTERNAL};
     channel_set_text(&message, why);
     channel_send(channel, &message, NULL, 0, false);
 }
 
-static void spawn_child(zygote_t *zygote, const channel_message_t *spawn, const int fds[2])
+static void spawn_child(zygote_t *zygote, uint32_t number, int channel)
 {
-    if (fds[0] < 0 || fds[1] < 0 || spawn->kind != CHANNEL_SPAWN)
-        return;
-    if (zygote->count == CHILDREN_MAX) {
-        tell_failure(spawn, fds[1], "too many children");
+    if (channel != SANDBOX_CHANNEL) {
+        tell_failure(channel, "the channel of a child has another number");
         return;
     }
-    sandbox_prepare(fds[0], fds[1]); /* a child tries again, and tells why it fails */
+    if (zygote->count == CHILDREN_MAX) {
+        tell_failure(channel, "too many children");
+        return;
+    }
     pid_t pid = fork();
     if (pid == 0)
-        become_child(zygote, spawn, fds);
+        become_child(zygote, channel);
     if (pid < 0) {
-        tell_failure(spawn, fds[1], strerror(errno));
+        tell_failure(channel, strerror(errno));
         return;
     }
     zygote->children[zygote->count].pid = pid;
-    zygote->children[zygote->count].association = spawn->association;
-    zygote->children[zygote->count++].address = spawn->address;
+    zygote->children[zygote->count].number = number;
+    zygote->children[zygote->count++].association = (ulid_t){{0}};
+}
+
+static void note_association(zygote_t *zygote, const channel_message_t *serves)
+{
+    for (size_t i = 0; i < zygote->count; i++) {
+        if (zygote->children[i].number != serves->number)
+            continue;
+        zygote->children[i].association = serves->association;
+        zygote->children[i].address = serves->address;
+        return;
+    }
 }
 
 static void note_exit(zygote_t *zygote, pid_t pid, int wait_status)
@@ -83,7 +92,7 @@ static void note_exit(zygote_t *zygote, pid_t pid, int wait_status)
         message.address = zygote->children[i].address;
         zygote->children[i] = zygote->children[--zygote->count];
         if (wait_status != 0)
-            channel_send(zygote->channel, &message, NULL, 0, false);
+            channel_send(ZYGOTE_CHANNEL, &message, NULL, 0, false);
         return;
     }
 }
@@ -100,13 +109,16 @@ static void reap(zygote_t *zygote)
 
 /* ---- the process ------------------------------------------------------------------------------ */
 
+/* Fails: BUSY (there is none), NOT_FOUND (dimse is gone). */
 static status_t take_order(zygote_t *zygote)
 {
     channel_message_t message;
     int fds[CHANNEL_FDS_MAX];
-    status_t status = channel_receive(zygote->channel, &message, fds, true);
-    if (status == STATUS_OK)
-        spawn_child(zygote, &message, fds);
+    status_t status = channel_receive(ZYGOTE_CHANNEL, &message, fds, false);
+    if (status == STATUS_OK && message.kind == CHANNEL_SPAWN && fds[0] >= 0)
+        spawn_child(zygote, message.number, fds[0]);
+    if (status == STATUS_OK && message.kind == CHANNEL_SERVES)
+        note_association(zygote, &message);
     for (int i = 0; i < CHANNEL_FDS_MAX; i++)
         if (fds[i] >= 0)
             close(fds[i]); /* the child has its own: its end must close when it dies */
@@ -132,74 +144,36 @@ static status_t prepare(zygote_t *zygote)
     if (zygote->signals < 0)
         return fail(STATUS_UNAVAILABLE, "signalfd: %s", strerror(errno));
     crypto_prepare();
-    return STATUS_OK;
+    return sandbox_enter_common((uint64_t)zygote->settings->config->max_dataset_bytes);
 }
 
-static void run(zygote_t *zygote)
+/* All orders before who is gone: they tell whose process it was. */
+static void serve(zygote_t *zygote)
 {
     for (;;) {
-        struct pollfd ready[] = {{zygote->channel, POLLIN, 0}, {zygote->signals, POLLIN, 0}};
+        struct pollfd ready[] = {{ZYGOTE_CHANNEL, POLLIN, 0}, {zygote->signals, POLLIN, 0}};
         if (poll(ready, 2, -1) < 0 && errno != EINTR)
+            return;
+        status_t status;
+        while ((status = take_order(zygote)) == STATUS_OK)
+            ;
+        if (status == STATUS_NOT_FOUND)
             return;
         if (ready[1].revents)
             reap(zygote);
-        if (ready[0].revents && take_order(zygote) == STATUS_NOT_FOUND)
-            return;
     }
 }
 
-/* Closes what the parent has open beside the standard descriptors and our channel. */
-static void close_others(int channel)
-{
-    if (channel > 3)
-        close_range(3, (unsigned)channel - 1, 0);
-    close_range((unsigned)channel + 1, ~0U, 0);
-}
-
-static _Noreturn void become_zygote(const child_settings_t *settings, int channel, pid_t parent)
+status_t zygote_run(const child_settings_t *settings)
 {
     static zygote_t zygote;
+    const channel_message_t ready = {.kind = CHANNEL_READY};
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(0); /* it died before the line above */
     prctl(PR_SET_NAME, "dimse-zygote");
-    close_others(channel);
+    close_range(ZYGOTE_CHANNEL + 1, ~0U, 0);
     zygote.settings = settings;
-    zygote.channel = channel;
-    if (prepare(&zygote) != STATUS_OK)
-        _exit(1);
-    run(&zygote);
-    _exit(0);
-}
-
-static size_t count_threads(void)
-{
-    size_t count = 0;
-    DIR *folder = opendir("/proc/self/task");
-    if (!folder)
-        return 1;
-    for (struct dirent *entry; (entry = readdir(folder));)
-        count += entry->d_name[0] != '.';
-    closedir(folder);
-    return count;
-}
-
-status_t zygote_start(const child_settings_t *settings, pid_t *out_pid, int *out_channel)
-{
-    int ends[2];
-    if (count_threads() != 1)
-        return fail(STATUS_INTERNAL, "the zygote must be forked before any thread exists");
-    TRY(channel_make(ends));
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0)
-        become_zygote(settings, ends[1], parent);
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
-        return fail(STATUS_UNAVAILABLE, "fork: %s", strerror(errno));
-    }
-    *out_pid = pid;
-    *out_channel = ends[0];
+    TRY(prepare(&zygote));
+    TRY(channel_send(ZYGOTE_CHANNEL, &ready, NULL, 0, true));
+    serve(&zygote);
     return STATUS_OK;
 }

@@ -160,22 +160,25 @@ static void connect_pair(int out_ends[2])
 
 /* ---- the courier ------------------------------------------------------------------------------- */
 
-static void tell(int channel, channel_kind_t kind, const pack_end_t *end, const int *pack)
+static void tell(int channel, channel_kind_t kind)
 {
-    const channel_message_t message = {.kind = kind, .end = *end};
-    must(channel_send(channel, &message, pack, pack ? 1 : 0, false) == STATUS_OK, "channel");
+    const channel_message_t message = {.kind = kind};
+    must(channel_send(channel, &message, NULL, 0, false) == STATUS_OK, "channel");
 }
 
-static void tell_beginning(int channel, uint8_t flags, const pack_end_t *end, const char *path)
+static void tell_beginning(int channel, int socket, uint8_t flags, const pack_end_t *end,
+                           const char *path)
 {
     AUTO_CLOSE int pack = open(path, (flags & UNWRITABLE ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-    tell(channel, CHANNEL_START, end, &pack);
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make(), .end = *end};
+    must(address_parse("127.0.0.1", &start.address) == STATUS_OK, "address");
+    must(channel_send(channel, &start, (int[]){socket, pack}, 2, false) == STATUS_OK, "channel");
     if (flags & DISK_FULL)
-        tell(channel, CHANNEL_FULL, end, NULL);
+        tell(channel, CHANNEL_FULL);
     if (flags & DRAINING)
-        tell(channel, CHANNEL_DRAIN, end, NULL);
+        tell(channel, CHANNEL_DRAIN);
     if (flags & STOPPING)
-        tell(channel, CHANNEL_STOP, end, NULL);
+        tell(channel, CHANNEL_STOP);
 }
 
 /* A pack with a record of an association before. */
@@ -239,27 +242,23 @@ static dimse_config_t *configuration(void)
     return &config;
 }
 
-static void serve(const buffer_t *stream, int channel)
+static void serve(int peer, const buffer_t *stream, int channel)
 {
     static const rules_t rules;
     const child_settings_t settings = {configuration(), &rules};
-    channel_message_t spawn = {.kind = CHANNEL_SPAWN, .association = ulid_make()};
-    int ends[2];
-    connect_pair(ends);
-    must(address_parse("127.0.0.1", &spawn.address) == STATUS_OK, "address");
-    must(send(ends[0], stream->data, stream->length, MSG_DONTWAIT) == (ssize_t)stream->length,
+    must(send(peer, stream->data, stream->length, MSG_DONTWAIT) == (ssize_t)stream->length,
          "a stream does not fit the socket");
-    shutdown(ends[0], SHUT_WR);
-    child_main(&settings, &spawn, ends[1], channel);
+    shutdown(peer, SHUT_WR);
+    child_main(&settings, channel);
     close(lent); /* if the child never wrote to it: its process would end now */
-    close(ends[0]);
+    close(peer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_BUFFER stream = {0};
-    int channel[2], room = MESSAGES_BYTES;
+    int channel[2], ends[2], room = MESSAGES_BYTES;
     if (size < 2 || size > STREAM_MAX)
         return 0;
     if (!data_folder[0])
@@ -273,8 +272,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const pack_end_t end = pack_writer_end(writer);
     uint64_t durable = end.durable_offset;
     AUTO_FREE char *path = pack_path_open(data_folder, &pack);
-    tell_beginning(channel[0], data[0], &end, path);
-    serve(&stream, channel[1]);
+    connect_pair(ends);
+    tell_beginning(channel[0], ends[1], data[0], &end, path);
+    close(ends[1]);
+    serve(ends[0], &stream, channel[1]);
     close(channel[1]);
     size_t stored = hear(channel[0], &durable);
     close(channel[0]);

@@ -37,7 +37,7 @@ typedef struct {
     session_parts_t parts;
     ulid_t pack; /* that holds a record of an association before */
     pack_record_t before;
-    int channel, lent; /* the child's ends; -1: it has no pack */
+    int zygote, channel, lent; /* their ends of the channels; -1: the child has no pack */
     uint64_t start;
 } world_t;
 
@@ -88,20 +88,33 @@ static void close_world(world_t *world)
 
 /* ---- the child --------------------------------------------------------------------------------- */
 
-/* Takes what the courier sends: of packs the newest. */
+/* Takes what the courier sends: of packs the newest. The first message has the socket before its pack. */
 static void hear(world_t *world)
 {
     channel_message_t message;
     int fds[CHANNEL_FDS_MAX];
-    while (channel_receive(world->channel, &message, fds, false) == STATUS_OK)
-        for (int i = 0; i < CHANNEL_FDS_MAX; i++) {
-            if (fds[i] < 0)
-                continue;
-            if (world->lent >= 0)
-                close(world->lent);
-            world->lent = fds[i];
-            world->start = message.end.durable_offset;
-        }
+    while (channel_receive(world->channel, &message, fds, false) == STATUS_OK) {
+        int pack = message.kind == CHANNEL_START ? fds[1] : fds[0];
+        if (message.kind == CHANNEL_START)
+            close(fds[0]);
+        if (pack < 0)
+            continue;
+        if (world->lent >= 0)
+            close(world->lent);
+        world->lent = pack;
+        world->start = message.end.durable_offset;
+    }
+}
+
+/* A child is made: from then on it is here. */
+static void spawn(world_t *world)
+{
+    channel_message_t message;
+    int fds[CHANNEL_FDS_MAX];
+    must(channel_receive(world->zygote, &message, fds, false) == STATUS_OK &&
+             message.kind == CHANNEL_SPAWN,
+         "no child");
+    world->channel = fds[0];
 }
 
 static void step(world_t *world, uint8_t what, const uint8_t *bytes, size_t length)
@@ -163,16 +176,18 @@ static void check(world_t *world)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     world_t world = {.lent = -1};
-    channel_message_t spawn = {.kind = CHANNEL_SPAWN, .association = ulid_make()};
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
     int channel[2];
     log_set_level(LOG_ERROR + 1);
     open_world(&world);
-    must(address_parse("127.0.0.1", &spawn.address) == STATUS_OK, "address");
+    must(address_parse("127.0.0.1", &start.address) == STATUS_OK, "address");
     must(channel_make(channel) == STATUS_OK, "channel");
-    must(limits_take(world.parts.limits, &spawn.address) == LIMITS_OK, "no place");
-    world.channel = channel[1];
-    session_t *session = session_create(&spawn, channel[0]);
-    session_start(session, &world.parts);
+    must(limits_take(world.parts.limits, &start.address) == LIMITS_OK, "no place");
+    world.zygote = channel[1];
+    world.parts.spares = spares_create(channel[0]);
+    session_t *session = session_create(&start, dup(STDERR_FILENO));
+    must(session_start(session, &world.parts) == STATUS_OK, "no child");
+    spawn(&world);
     hear(&world);
     must(world.lent >= 0, "no pack was lent");
     live(&world, session, data, size);
@@ -182,6 +197,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (world.lent >= 0)
         close(world.lent);
     check(&world);
+    spares_destroy(&world.parts.spares);
+    close(channel[0]);
+    close(world.zygote);
     close_world(&world);
     return 0;
 }

@@ -2,6 +2,7 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from dimse_client import IMPLICIT, VERIFICATION, Association, Ended, Refused
@@ -12,11 +13,18 @@ STARTS_PROGRAMS = {"system", "popen", "execv", "execve", "execvp", "execvpe", "e
 LINE_MAX = 8192
 
 
-@pytest.mark.parametrize("program", ["index", "dimse", "dicomweb", "cli"])
-def test_no_program_can_start_another(program):
+@pytest.mark.parametrize("program, but", [("index", set()), ("dimse", {"execv"}), ("dimse-zygote", set()), ("dicomweb", set()),
+                                          ("cli", set())])
+def test_no_program_can_start_another(program, but):
     symbols = subprocess.run(["nm", "-D", "--undefined-only", str(ROOT / f"build/release/bin/zpacs-{program}")], text=True,
                              capture_output=True, check=True).stdout
-    assert not STARTS_PROGRAMS & set(re.findall(r" U (\w+)", symbols))
+    assert STARTS_PROGRAMS & set(re.findall(r" U (\w+)", symbols)) == but
+
+
+def test_dimse_starts_its_zygote_and_nothing_behind_it(stack):
+    """Its filter forbids that from then on (services/dimse/sandbox.c)."""
+    status = Path(f"/proc/{stack.pid('dimse')}/status").read_text()
+    assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE) and re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
 
 
 TITLES = ["<script>", "../../etc", "a\x1b[2Jb", "a\r\n{\"x\":1}", "\x00\x01", "%n%n", "\u00ff\u0080", " " * 16]

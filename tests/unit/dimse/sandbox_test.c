@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -26,7 +27,14 @@
 
 #include <cmocka.h>
 
-enum { SOCKET = 3, CHANNEL = 4, PACK = 5, NEW_PACK = 6, START = 8192, LENGTH = 3 * 4096 };
+enum {
+    SOCKET = SANDBOX_SOCKET,
+    PACK = 4,
+    CHANNEL = SANDBOX_CHANNEL,
+    NEW_PACK = 6,
+    START = 8192,
+    LENGTH = 3 * 4096
+};
 
 /* Beyond 4 GiB, so that both halves of an offset count. */
 #define HIGH_START ((UINT64_C(1) << 32) + 8192)
@@ -153,7 +161,7 @@ static long set_flags(void)
 
 static long open_proc(void)
 {
-    return open("/proc/self/fd/5", O_RDWR);
+    return open("/proc/self/fd/4", O_RDWR);
 }
 
 static long use_ring(void)
@@ -192,6 +200,22 @@ static long keep_numbers(void)
         if (close(kept[i]) != 0 || fcntl(kept[i], F_GETFL) < 0)
             return -1;
     return 0;
+}
+
+/* What the zygote needs to fork children, and nobody else. */
+static long wait_for_another(void)
+{
+    return waitpid(-1, NULL, WNOHANG);
+}
+
+static long set_robust_list(void)
+{
+    return syscall(SYS_set_robust_list, NULL, 0);
+}
+
+static long outlive_the_zygote(void)
+{
+    return prctl(PR_SET_PDEATHSIG, 0);
 }
 
 static long signal_another(void)
@@ -284,6 +308,9 @@ static const struct {
     {"a socket pair to pass it over", send_to_itself, SIGSYS},
     {"shutdown of the channel", hang_up, SIGSYS},
     {"fork", fork_another, SIGSYS},
+    {"wait", wait_for_another, SIGSYS},
+    {"set_robust_list", set_robust_list, SIGSYS},
+    {"prctl", outlive_the_zygote, SIGSYS},
     {"tgkill of another process", signal_another, SIGSYS},
     {"abort", abort_itself, SIGABRT},
     {"a file of a terabyte", grow_beyond, SIGXFSZ},
@@ -314,14 +341,14 @@ static _Noreturn void be_child(int old, int new, uint64_t start, long (*attempt)
     int parts[] = {stream[0], channel[0], stream[1], channel[1]};
     for (int i = 0; i < 4; i++)
         put_at(parts[i], 52 + i);
-    for (int i = 0; i < 2; i++)
-        put_at(52 + i, SOCKET + i);
+    put_at(52, SOCKET);
+    put_at(53, CHANNEL);
     put_at(50, PACK);
     put_at(51, NEW_PACK);
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    sandbox_t sandbox = {SOCKET, CHANNEL, PACK, start, 1 << 20};
-    if (sandbox_enter(&sandbox) != STATUS_OK)
+    sandbox_t sandbox = {SOCKET, CHANNEL, PACK, start};
+    if (sandbox_enter_common(1 << 20) != STATUS_OK || sandbox_enter(&sandbox) != STATUS_OK)
         _exit(92);
     _exit(attempt() == 0 ? 0 : 1);
 }
@@ -380,18 +407,52 @@ static void earlier_records_are_out_of_reach(void **state)
     try_all();
 }
 
-static void what_was_made_ready_before_the_fork_is_the_same(void **state)
+/* Its calls are those of the common part: what a child may not do of them is its own part's to forbid. */
+static void a_zygote_forks_and_is_told_who_is_gone(void **state)
 {
     (void)state;
-    assert_int_equal(sandbox_prepare(SOCKET, CHANNEL), STATUS_OK);
-    try_all();
+    int status;
+    fflush(NULL);
+    pid_t zygote = fork();
+    if (zygote == 0) {
+        if (sandbox_enter_common(1 << 20) != STATUS_OK)
+            _exit(92);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 ? 7 : 8);
+        _exit(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(zygote, &status, 0), zygote);
+    assert_int_equal(status, 0);
 }
 
-static void what_was_made_ready_for_other_numbers_is_not_used(void **state)
+static void the_service_starts_no_program(void **state)
 {
     (void)state;
-    assert_int_equal(sandbox_prepare(CHANNEL, SOCKET), STATUS_OK);
-    try_all();
+    char *const arguments[] = {(char[]){"true"}, NULL};
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit no_core = {0, 0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        if (sandbox_forbid_programs() != STATUS_OK)
+            _exit(92);
+        execv("/bin/true", arguments);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGSYS);
+}
+
+/* The filter knows them by number. */
+static void descriptors_in_other_places_are_refused(void **state)
+{
+    (void)state;
+    const sandbox_t wrong[] = {{CHANNEL, SOCKET, PACK, START}, {SOCKET, CHANNEL + 1, PACK, START}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(sandbox_enter(&wrong[i]), STATUS_INTERNAL);
 }
 
 static long write_below_4g(void)
@@ -479,8 +540,9 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(earlier_records_are_out_of_reach),
-        cmocka_unit_test(what_was_made_ready_before_the_fork_is_the_same),
-        cmocka_unit_test(what_was_made_ready_for_other_numbers_is_not_used),
+        cmocka_unit_test(a_zygote_forks_and_is_told_who_is_gone),
+        cmocka_unit_test(descriptors_in_other_places_are_refused),
+        cmocka_unit_test(the_service_starts_no_program),
         cmocka_unit_test(both_halves_of_an_offset_count),
         cmocka_unit_test(a_pack_is_written_as_ever),
     };

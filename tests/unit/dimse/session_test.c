@@ -25,13 +25,37 @@ typedef struct {
     announcements_t *announcements;
     session_parts_t parts;
     session_t *session;
-    int child; /* its end of the channel */
+    int zygote; /* its end of its channel */
+    int child;  /* its end of its channel */
 } bench_t;
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
     (void)info, (void)type, (void)walk;
     return remove(path);
+}
+
+/* What the zygote hears next, and the descriptor that came with it. */
+static int hear_zygote(const bench_t *bench, channel_kind_t kind)
+{
+    channel_message_t message;
+    int fds[CHANNEL_FDS_MAX];
+    assert_int_equal(channel_receive(bench->zygote, &message, fds, false), STATUS_OK);
+    assert_int_equal(message.kind, kind);
+    return fds[0];
+}
+
+/* An association comes, and a child is made for it: from then on it is here. */
+static void begin(bench_t *bench)
+{
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
+    assert_int_equal(address_parse("192.0.2.7", &start.address), STATUS_OK);
+    assert_int_equal(limits_take(bench->parts.limits, &start.address), LIMITS_OK);
+    bench->session = session_create(&start, dup(STDERR_FILENO));
+    assert_int_equal(session_start(bench->session, &bench->parts), STATUS_OK);
+    bench->child = hear_zygote(bench, CHANNEL_SPAWN);
+    assert_true(bench->child >= 0);
+    assert_int_equal(hear_zygote(bench, CHANNEL_SERVES), -1);
 }
 
 static int setup(void **state)
@@ -49,13 +73,11 @@ static int setup(void **state)
         .config = &bench.config, .limits = limits_create(4, 4), .refused = refused_create()};
     assert_int_equal(packs_open(&bench.config, bench.announcements, &bench.parts.packs), STATUS_OK);
     session_register_metrics();
-    channel_message_t spawn = {.kind = CHANNEL_SPAWN, .association = ulid_make()};
     int ends[2];
-    assert_int_equal(address_parse("192.0.2.7", &spawn.address), STATUS_OK);
-    assert_int_equal(limits_take(bench.parts.limits, &spawn.address), LIMITS_OK);
     assert_int_equal(channel_make(ends), STATUS_OK);
-    bench.session = session_create(&spawn, ends[0]);
-    bench.child = ends[1];
+    bench.zygote = ends[1];
+    bench.parts.spares = spares_create(ends[0]);
+    begin(&bench);
     *state = &bench;
     return 0;
 }
@@ -66,6 +88,8 @@ static int teardown(void **state)
     if (bench->session)
         session_end(&bench->session, &bench->parts, true);
     close(bench->child);
+    close(bench->zygote);
+    spares_destroy(&bench->parts.spares);
     packs_close(&bench->parts.packs);
     announcements_destroy(&bench->announcements);
     refused_destroy(&bench->parts.refused);
@@ -80,15 +104,16 @@ static void say(bench_t *bench, channel_kind_t kind, const char *text)
     assert_int_equal(channel_send(bench->child, &message, NULL, 0, false), STATUS_OK);
 }
 
-/* The next message of the courier; whether a descriptor came with it. */
-static channel_kind_t hear(bench_t *bench, bool *out_with_pack)
+/* The next message of the courier; how many descriptors came with it. */
+static channel_kind_t hear(bench_t *bench, int *out_count)
 {
     channel_message_t message;
     int fds[CHANNEL_FDS_MAX];
     assert_int_equal(channel_receive(bench->child, &message, fds, false), STATUS_OK);
-    *out_with_pack = fds[0] >= 0;
-    if (fds[0] >= 0)
-        close(fds[0]);
+    *out_count = 0;
+    for (int i = 0; i < CHANNEL_FDS_MAX; i++)
+        if (fds[i] >= 0)
+            *out_count += close(fds[i]) == 0;
     return message.kind;
 }
 
@@ -101,28 +126,64 @@ static const char *refusals(bench_t *bench, buffer_t *out)
 static void it_starts_without_a_pack_and_gets_one(void **state)
 {
     bench_t *bench = *state;
-    bool with_pack;
-    session_start(bench->session, &bench->parts);
-    assert_int_equal(hear(bench, &with_pack), CHANNEL_START);
-    assert_false(with_pack);
+    int count;
+    assert_int_equal(hear(bench, &count), CHANNEL_START);
+    assert_int_equal(count, 1); /* the socket */
     say(bench, CHANNEL_WANT_PACK, "");
     assert_true(session_serve(bench->session, &bench->parts));
-    assert_int_equal(hear(bench, &with_pack), CHANNEL_PACK);
-    assert_true(with_pack);
+    assert_int_equal(hear(bench, &count), CHANNEL_PACK);
+    assert_int_equal(count, 1);
 }
 
 static void without_a_folder_there_is_no_pack(void **state)
 {
     bench_t *bench = *state;
     char away[80];
-    bool with_pack;
+    int count;
+    assert_int_equal(hear(bench, &count), CHANNEL_START);
     snprintf(away, sizeof away, "%s-away", bench->folder);
     assert_int_equal(rename(bench->folder, away), 0);
     say(bench, CHANNEL_WANT_PACK, "");
     assert_true(session_serve(bench->session, &bench->parts));
     assert_int_equal(rename(away, bench->folder), 0);
-    assert_int_equal(hear(bench, &with_pack), CHANNEL_NO_PACK);
-    assert_false(with_pack);
+    assert_int_equal(hear(bench, &count), CHANNEL_NO_PACK);
+    assert_int_equal(count, 0);
+}
+
+/* Children that wait are forked ahead; one that has died meanwhile costs nobody an association. */
+static void a_spare_that_has_died_is_passed_over(void **state)
+{
+    bench_t *bench = *state;
+    int count, children[SPARES];
+    close(bench->child);
+    session_end(&bench->session, &bench->parts, true);
+    spares_fill(bench->parts.spares);
+    for (int i = 0; i < SPARES; i++)
+        children[i] = hear_zygote(bench, CHANNEL_SPAWN);
+    close(children[0]);
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
+    bench->session = session_create(&start, dup(STDERR_FILENO));
+    assert_int_equal(session_start(bench->session, &bench->parts), STATUS_OK);
+    bench->child = children[1];
+    assert_int_equal(hear(bench, &count), CHANNEL_START);
+    for (int i = 2; i < SPARES; i++)
+        close(children[i]);
+}
+
+static void without_a_zygote_there_is_no_association(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER json = {0};
+    close(bench->child);
+    session_end(&bench->session, &bench->parts, true);
+    close(bench->zygote);
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
+    assert_int_equal(address_parse("192.0.2.8", &start.address), STATUS_OK);
+    bench->session = session_create(&start, dup(STDERR_FILENO));
+    assert_int_equal(session_start(bench->session, &bench->parts), STATUS_UNAVAILABLE);
+    session_end(&bench->session, &bench->parts, false);
+    bench->child = bench->zygote = -1;
+    assert_non_null(strstr(refusals(bench, &json), "192.0.2.8"));
 }
 
 /* A busy child does not keep the others waiting, and what it hands over is closed. */
@@ -201,6 +262,7 @@ int main(void)
         TEST(it_starts_without_a_pack_and_gets_one), TEST(without_a_folder_there_is_no_pack),
         TEST(words_are_taken_some_at_a_time),        TEST(last_words_are_kept),
         TEST(a_silent_child_is_told_apart),          TEST(deaths_are_counted),
+        TEST(a_spare_that_has_died_is_passed_over),  TEST(without_a_zygote_there_is_no_association),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
