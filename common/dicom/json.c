@@ -2,19 +2,16 @@
 
 #include "base/memory.h"
 #include "dicom/choice.h"
+#include "dicom/json_repeat.h"
 #include "dicom/json_value.h"
-#include "dicom/reader.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TAG_CHARSET DICOM_TAG(0x0008, 0x0005)
+#define TAG_CHARSET              DICOM_TAG(0x0008, 0x0005)
+#define TAG_PIXEL_REPRESENTATION DICOM_TAG(0x0028, 0x0103)
 
-/* An attribute written: where its text lies in out. They form a stack, objects within objects. */
-typedef struct {
-    uint32_t tag;
-    size_t start, end;
-} entry_t;
+typedef dicom_json_entry_t entry_t; /* they form a stack, objects within objects */
 
 /* The dataset (level 0) or an item being written. */
 typedef struct {
@@ -38,6 +35,7 @@ typedef struct {
     unsigned depth;
     level_t levels[DICOM_NESTING_MAX + 1];
     dicom_choices_t choices;
+    bool is_told; /* by its bytes alone: all of the top-level element so far (json_repeat.h) */
 } writer_t;
 
 /* ---- objects and their keys ----------------------------------------------------------------- */
@@ -89,10 +87,9 @@ static void object_end(writer_t *writer)
     writer->depth -= writer->depth > 0;
 }
 
-/* "GGGGEEEE":{"vr":"XX" */
-static void key_begin(writer_t *writer, uint32_t tag, uint16_t vr)
+/* A new entry of the object that is open. */
+static entry_t *entry_begin(writer_t *writer, uint32_t tag, size_t offset)
 {
-    static const char hex[] = "0123456789ABCDEF";
     level_t *level = &writer->levels[writer->depth];
     if (level->any)
         buffer_append_byte(writer->out, ',');
@@ -104,19 +101,31 @@ static void key_begin(writer_t *writer, uint32_t tag, uint16_t vr)
         writer->entries =
             memory_resize(writer->entries, writer->entry_capacity * sizeof *writer->entries);
     }
-    writer->entries[writer->entry_count++] = (entry_t){tag, writer->out->length, 0};
-    char text[] = "\"GGGGEEEE\":{\"vr\":\"XX\"";
+    entry_t *entry = &writer->entries[writer->entry_count++];
+    *entry = (entry_t){.tag = tag, .start = writer->out->length, .offset = offset};
+    return entry;
+}
+
+/* "GGGGEEEE":{"vr":"XX" */
+static void key_begin(writer_t *writer, const dicom_token_t *token, uint16_t vr)
+{
+    static const char hex[] = "0123456789ABCDEF", pattern[] = "\"GGGGEEEE\":{\"vr\":\"XX\"";
+    buffer_t *out = writer->out;
+    entry_begin(writer, token->tag, token->offset);
+    buffer_append(out, pattern, sizeof pattern - 1);
+    uint8_t *text = out->data + out->length - (sizeof pattern - 1);
     for (int i = 0; i < 8; i++)
-        text[1 + i] = hex[(tag >> (28 - 4 * i)) & 15];
-    text[18] = (char)(vr >> 8);
-    text[19] = (char)vr;
-    buffer_append(writer->out, text, sizeof text - 1);
+        text[1 + i] = (uint8_t)hex[(token->tag >> (28 - 4 * i)) & 15];
+    text[18] = (uint8_t)(vr >> 8);
+    text[19] = (uint8_t)vr;
 }
 
 static void key_end(writer_t *writer, size_t entry)
 {
     buffer_append_byte(writer->out, '}');
     writer->entries[entry].end = writer->out->length;
+    if (writer->is_told)
+        writer->entries[entry].size = writer->reader.position - writer->entries[entry].offset;
 }
 
 /* ---- what an element depends on ------------------------------------------------------------- */
@@ -128,6 +137,16 @@ static dicom_charset_t *charset_of(writer_t *writer)
             return writer->levels[depth].charset;
     writer->levels[0].charset = dicom_charset_open(NULL, 0);
     return writer->levels[0].charset;
+}
+
+/* Whether nothing but its bytes decides what is written of it, and of no other element. */
+static bool tells_all(const writer_t *writer, const dicom_token_t *token)
+{
+    if (token->depth == 0 && (token->tag == TAG_CHARSET || token->tag == TAG_PIXEL_REPRESENTATION))
+        return false;
+    return !token->implicit_vr &&
+           (token->kind != DICOM_TOKEN_SEQUENCE ||
+            memcmp(writer->reader.bytes + token->offset + sizeof token->tag, "SQ", 2) == 0);
 }
 
 /* Takes note of what later elements depend on. */
@@ -171,6 +190,7 @@ static bool is_bulk(const dicom_json_options_t *options, const dicom_token_t *to
 static void write_bulk_uri(writer_t *writer, uint32_t tag)
 {
     const char *prefix = writer->options->bulk_data_uri;
+    writer->is_told = false;
     if (!prefix)
         return;
     buffer_t *out = writer->out;
@@ -189,7 +209,7 @@ static void write_element(writer_t *writer, const dicom_token_t *token)
     if (token->cut && !bulk)
         return;
     size_t entry = writer->entry_count;
-    key_begin(writer, token->tag, vr);
+    key_begin(writer, token, vr);
     if (token->tag == TAG_CHARSET)
         buffer_append_text(writer->out, ",\"Value\":[\"ISO_IR 192\"]"); /* PS3.18 F.2: UTF-8 */
     else if (bulk)
@@ -236,7 +256,7 @@ static status_t write_token(writer_t *writer, const dicom_token_t *token)
         level->open_entry = writer->entry_count;
         level->open_tag = token->tag;
         level->items = 0;
-        key_begin(writer, token->tag, DICOM_VR('S', 'Q'));
+        key_begin(writer, token, DICOM_VR('S', 'Q'));
         break;
     case DICOM_TOKEN_ITEM:
         buffer_append_text(writer->out, level->items++ ? "," : ",\"Value\":[");
@@ -256,18 +276,67 @@ static status_t write_token(writer_t *writer, const dicom_token_t *token)
     return STATUS_OK;
 }
 
+/* ---- what the dataset before said, too -------------------------------------------------------- */
+
+/* The element that comes next, if it is the same one. */
+static bool write_again(writer_t *writer)
+{
+    const uint8_t *text;
+    const entry_t *same = dicom_json_repeat_find(writer->options->repeat, &writer->reader, &text);
+    if (!same)
+        return false;
+    entry_t *entry = entry_begin(writer, same->tag, writer->reader.position);
+    buffer_append(writer->out, text, same->end - same->start);
+    entry->end = writer->out->length;
+    entry->size = same->size;
+    dicom_reader_pass(&writer->reader, same->tag, same->size);
+    return true;
+}
+
+static void note_top_level(writer_t *writer, const dicom_token_t *token)
+{
+    switch (token->kind) {
+    case DICOM_TOKEN_ELEMENT:
+    case DICOM_TOKEN_ENCAPSULATED:
+    case DICOM_TOKEN_SEQUENCE:
+        writer->is_told = true;
+        dicom_json_repeat_note(writer->options->repeat, &writer->reader, token);
+        break;
+    default:
+        break;
+    }
+}
+
+static void keep(writer_t *writer)
+{
+    const level_t *level = &writer->levels[0];
+    if (level->disordered || writer->reader.truncated)
+        return;
+    dicom_json_repeat_keep(writer->options->repeat, &writer->reader, writer->out,
+                           level->object_start, &writer->entries, writer->entry_count);
+}
+
+/* ---- all of it -------------------------------------------------------------------------------- */
+
 static status_t write_all(writer_t *writer)
 {
+    dicom_json_repeat_begin(writer->options->repeat, &writer->reader);
     object_begin(writer, 0);
     for (;;) {
+        if (writer->reader.depth == 0 && write_again(writer))
+            continue;
         dicom_token_t token;
         TRY(dicom_reader_next(&writer->reader, &token));
         if (token.kind == DICOM_TOKEN_END)
             break;
         if (writer->options->stop_before_pixel_data && is_pixel_data(&token))
             break;
+        if (token.depth == 0)
+            note_top_level(writer, &token);
+        writer->is_told = writer->is_told && tells_all(writer, &token);
         TRY(write_token(writer, &token));
     }
+    keep(writer);
     object_end(writer);
     return STATUS_OK;
 }
@@ -281,6 +350,7 @@ status_t dicom_json_write(const uint8_t *dataset, size_t length, const char *tra
     writer.scratch = (buffer_t){0};
     writer.entries = NULL;
     writer.entry_count = writer.entry_capacity = 0;
+    writer.is_told = false;
     dicom_reader_init(&writer.reader, dataset, length,
                       dicom_transfer_syntax_find(transfer_syntax_uid));
     size_t start = out_json->length;

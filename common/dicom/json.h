@@ -9,6 +9,15 @@
 #include <stdint.h>
 
 /*
+ * What was written last: given to the next of a run that is written with the same options, it saves
+ * writing again what both say in the same bytes, as images of a series do nearly everywhere. The JSON
+ * is the same with and without.
+ */
+typedef struct dicom_json_repeat dicom_json_repeat_t;
+dicom_json_repeat_t *dicom_json_repeat_create(void);
+void dicom_json_repeat_destroy(dicom_json_repeat_t **repeat);
+
+/*
  * The DICOM JSON Model.                                                             PS3.18 F
  *
  * Complete: PN component groups, multi-values, DS and IS as numbers where they are numbers, SV and
@@ -30,6 +39,7 @@ typedef struct {
     const uint32_t *only_tags; /* NULL: all; else these top-level tags, ascending */
     size_t only_count;
     bool stop_before_pixel_data;
+    dicom_json_repeat_t *repeat; /* NULL: none */
 } dicom_json_options_t;
 
 /*

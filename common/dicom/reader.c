@@ -478,6 +478,12 @@ status_t dicom_reader_next(dicom_reader_t *reader, dicom_token_t *out_token)
     return status;
 }
 
+void dicom_reader_pass(dicom_reader_t *reader, uint32_t tag, size_t size)
+{
+    reader->position += size;
+    reader->previous_tag = tag;
+}
+
 status_t dicom_reader_skip_sequence(dicom_reader_t *reader)
 {
     unsigned outside = reader->depth - 1;

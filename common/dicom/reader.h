@@ -89,6 +89,9 @@ status_t dicom_reader_next(dicom_reader_t *reader, dicom_token_t *out_token);
 /* Goes on behind the sequence whose DICOM_TOKEN_SEQUENCE was the last token. */
 status_t dicom_reader_skip_sequence(dicom_reader_t *reader);
 
+/* Goes on behind a top-level element that is known to take size bytes; those are there. */
+void dicom_reader_pass(dicom_reader_t *reader, uint32_t tag, size_t size);
+
 /* Values of two, four and eight bytes in the order of a token. */
 uint16_t dicom_uint16(const uint8_t *bytes, bool big_endian);
 uint32_t dicom_uint32(const uint8_t *bytes, bool big_endian);

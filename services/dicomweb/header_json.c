@@ -1,7 +1,6 @@
 #include "dicomweb/header_json.h"
 
 #include "base/memory.h"
-#include "dicom/json.h"
 #include "dicom/reader.h"
 #include "dicomweb/stored.h"
 #include "dicomweb/url.h"
@@ -91,7 +90,7 @@ uint64_t header_json_size(const stored_t *stored)
 }
 
 status_t header_json_append(dicomweb_t *dicomweb, const stored_t *stored, const char *base,
-                            buffer_t *out)
+                            dicom_json_repeat_t *repeat, buffer_t *out)
 {
     const location_t *location = &stored->location;
     AUTO_BUFFER uri = {0};
@@ -100,7 +99,8 @@ status_t header_json_append(dicomweb_t *dicomweb, const stored_t *stored, const 
     buffer_append_text(&uri, "/bulkdata");
     dicom_json_options_t options = {.bulk_data_uri = buffer_text(&uri),
                                     .inline_max = INLINE_MAX,
-                                    .text_inline_max = TEXT_INLINE_MAX};
+                                    .text_inline_max = TEXT_INLINE_MAX,
+                                    .repeat = repeat};
     size_t start = out->length;
     status_t status = is_header_enough(stored)
                           ? append_from_header(stored, &options, out)

@@ -2,6 +2,7 @@
 #define ZPACS_DICOMWEB_HEADER_JSON_H
 
 #include "base/buffer.h"
+#include "dicom/json.h"
 #include "dicomweb/stored.h"
 
 /*
@@ -13,10 +14,11 @@
  *
  * stored  open
  * base    of our URLs: "http://host:port/dicom-web"
+ * repeat  of the instance before; may be NULL
  * Fails: UNAVAILABLE, INTERNAL (its pack cannot be read), BUSY (see dataset_open()).
  */
 status_t header_json_append(dicomweb_t *dicomweb, const stored_t *stored, const char *base,
-                            buffer_t *out);
+                            dicom_json_repeat_t *repeat, buffer_t *out);
 
 /* How many of the first bytes will be read for it; 0: that shows when they are parsed. */
 uint64_t header_json_size(const stored_t *stored);

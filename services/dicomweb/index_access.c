@@ -12,6 +12,11 @@ void dicomweb_index_set_trace(const char *trace)
     log_set_trace(trace_of_thread);
 }
 
+const char *dicomweb_index_trace(void)
+{
+    return trace_of_thread;
+}
+
 status_t dicomweb_index_take(dicomweb_t *dicomweb, int wait_ms, index_client_t **out_client)
 {
     TRY(index_pool_take(dicomweb->index, wait_ms, out_client));

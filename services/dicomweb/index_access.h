@@ -20,5 +20,6 @@ status_t dicomweb_index_statistics(dicomweb_t *dicomweb, Index__Statistics **out
 
 /* Of the request that this thread serves: goes with its questions, and into the log. "" for none. */
 void dicomweb_index_set_trace(const char *trace);
+const char *dicomweb_index_trace(void);
 
 #endif

@@ -12,12 +12,30 @@ void metadata_build_begin(metadata_build_t *build, dicomweb_t *dicomweb,
                                 .base = base,
                                 .locations = locations,
                                 .count = count,
-                                .stored = {.fd = -1}};
+                                .repeat = dicom_json_repeat_create()};
+    for (size_t i = 0; i < METADATA_PACKS; i++)
+        build->stored[i].fd = -1;
 }
 
 void metadata_build_end(metadata_build_t *build)
 {
-    stored_close(&build->stored);
+    for (size_t i = 0; i < METADATA_PACKS; i++)
+        stored_close(&build->stored[i]);
+    dicom_json_repeat_destroy(&build->repeat);
+}
+
+/* Records of one time lie by turns in the packs of all who sent. */
+static status_t open_one(metadata_build_t *build, const location_t *location, stored_t **out_stored)
+{
+    stored_t *stored = NULL;
+    for (size_t i = 0; i < METADATA_PACKS && !stored; i++)
+        if (build->stored[i].fd >= 0 &&
+            strcmp(build->stored[i].location.pack.text, location->pack.text) == 0)
+            stored = &build->stored[i];
+    if (!stored)
+        stored = &build->stored[build->oldest++ % METADATA_PACKS];
+    *out_stored = stored;
+    return stored_open_next(build->dicomweb, location, stored);
 }
 
 /* ---- reading ahead --------------------------------------------------------------------------- */
@@ -41,11 +59,12 @@ static void advise(metadata_build_t *build)
         places[count++] = &build->locations[build->advised++];
     qsort(places, count, sizeof *places, compare_places);
     for (size_t i = 0; i < count; i++) {
-        if (stored_open_next(build->dicomweb, places[i], &build->stored) != STATUS_OK)
+        stored_t *stored;
+        if (open_one(build, places[i], &stored) != STATUS_OK)
             continue;
-        uint64_t length = header_json_size(&build->stored);
+        uint64_t length = header_json_size(stored);
         if (length > 0)
-            stored_will_read(&build->stored, 0, length);
+            stored_will_read(stored, 0, length);
     }
 }
 
@@ -58,16 +77,17 @@ static bool is_same_record(const location_t *a, const location_t *b)
 
 static status_t append_one(metadata_build_t *build, const location_t *location, buffer_t *json)
 {
-    status_t status = stored_open_next(build->dicomweb, location, &build->stored);
+    stored_t *stored;
+    status_t status = open_one(build, location, &stored);
     if (status == STATUS_NOT_FOUND ||
-        (status == STATUS_OK && !is_same_record(&build->stored.location, location)))
+        (status == STATUS_OK && !is_same_record(&stored->location, location)))
         return fail(STATUS_CONFLICT, "an instance has moved since it was located");
     TRY(status);
-    return header_json_append(build->dicomweb, &build->stored, build->base, json);
+    return header_json_append(build->dicomweb, stored, build->base, build->repeat, json);
 }
 
-status_t metadata_build_next(metadata_build_t *build, buffer_t *json,
-                             metadata_slice_t out_slices[METADATA_BATCH], size_t *out_count)
+status_t metadata_build_next(metadata_build_t *build, buffer_t *json, metadata_slice_t *out_slices,
+                             size_t *out_count)
 {
     size_t count = 0;
     while (build->advised < build->count && build->advised <= build->next + METADATA_BATCH)

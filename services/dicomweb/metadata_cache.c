@@ -79,10 +79,10 @@ static void finish(metadata_cache_t *cache, metadata_entry_t *entry, bool is_goo
 
 /* ---- without the lock ------------------------------------------------------------------------- */
 
-bool metadata_cache_reserve(metadata_cache_t *cache, metadata_entry_t *entry, size_t json)
+bool metadata_cache_reserve(metadata_cache_t *cache, metadata_entry_t *entry, size_t more)
 {
     pthread_mutex_lock(&cache->lock);
-    bool has_room = shelf_make_room(cache, entry, metadata_entry_cost(entry, json));
+    bool has_room = shelf_make_room(cache, entry, entry->shelf.cost + more);
     pthread_mutex_unlock(&cache->lock);
     return has_room;
 }

@@ -17,8 +17,8 @@ status_t metadata_make(dicomweb_t *dicomweb, const location_t *locations, size_t
 /* What an entry costs with so many bytes of JSON. */
 size_t metadata_entry_cost(const metadata_entry_t *entry, size_t json);
 
-/* Of the cache: room for so many bytes of JSON in all; false: there is none. */
-bool metadata_cache_reserve(metadata_cache_t *cache, metadata_entry_t *entry, size_t json);
+/* Of the cache: room for so many bytes more; false: there is none. */
+bool metadata_cache_reserve(metadata_cache_t *cache, metadata_entry_t *entry, size_t more);
 size_t metadata_cache_share(const metadata_cache_t *cache); /* the most that an entry may cost */
 
 #endif

@@ -154,7 +154,8 @@ static status_t page_read(database_t *reader, statement_t *find, int version_col
             return STATUS_OK;
         }
         reply->locations[reply->n_locations++] = location_make(find);
-        place = place_of(find);
+        if (reply->n_locations == LOCATIONS_MAX)
+            place = place_of(find);
     }
 }
 

@@ -35,6 +35,32 @@ static void follow_bulk(const uint8_t *dataset, size_t length, const char *synta
     }
 }
 
+/*
+ * The JSON is the same when it may repeat what a dataset before said: both are made of the input, the
+ * second without some bytes in its middle.
+ */
+static void repeat(const uint8_t *dataset, size_t length, const char *syntax,
+                   const dicom_json_options_t *plain)
+{
+    AUTO_BUFFER other = {0};
+    AUTO_BUFFER want = {0};
+    AUTO_BUFFER json = {0};
+    dicom_json_options_t options = *plain;
+    size_t at = length ? dataset[length - 1] % (length + 1) : 0, size = (length - at) / 2;
+    buffer_append(&other, dataset, at);
+    buffer_append(&other, dataset + at + size, length - at - size);
+    options.repeat = dicom_json_repeat_create();
+    (void)buffer_text(&other); /* no NULL */
+    (void)dicom_json_write(dataset, length, syntax, &options, &json);
+    buffer_clear(&json);
+    status_t status = dicom_json_write(other.data, other.length, syntax, &options, &json);
+    if (dicom_json_write(other.data, other.length, syntax, plain, &want) != status ||
+        json.length != want.length ||
+        (json.length > 0 && memcmp(json.data, want.data, json.length) != 0))
+        abort();
+    dicom_json_repeat_destroy(&options.repeat);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
@@ -49,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .only_count = sizeof some_tags / sizeof *some_tags,
         .stop_before_pixel_data = data[0] & 64,
     };
+    repeat(data + 1, size - 1, syntax, &options);
     AUTO_BUFFER json = {0};
     if (dicom_json_write(data + 1, size - 1, syntax, &options, &json) == STATUS_OK) {
         if (json.length < 2 || json.data[0] != '{' || json.data[json.length - 1] != '}')

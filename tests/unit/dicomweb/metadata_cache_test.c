@@ -1,12 +1,11 @@
 /* The metadata of series, made of records in a real pack and kept; an index that says what it is told. */
 #include "dicomweb/metadata_cache.h"
 
-#include "base/memory.h"
+#include "fixture.h"
+
 #include "dicom/transfer_syntax.h"
-#include "dicomweb/dicomweb.h"
 #include "dicomweb/metadata_shelf.h"
 #include "pack/writer.h"
-#include "wire/wire.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -24,10 +23,8 @@
 
 enum { LONG = 150, SHORT = 5, ALL = LONG + SHORT, PIXELS = 20000, THREADS = 12, SMALL = 200000 };
 
-static char folder[] = "/tmp/metadata-test-XXXXXX";
-static dicomweb_config_t config;
-static dicomweb_t *dicomweb;
-static wire_server_t *index_server;
+static fixture_t fixture;
+static dicomweb_t *dicomweb;         /* its */
 static location_t places[ALL];       /* of the long series, then of the short one */
 static const location_t *index_says; /* where any instance lies; NULL: nowhere */
 
@@ -84,7 +81,7 @@ static status_t write_instance(pack_writer_t *writer, location_t *place)
 static status_t write_all(void)
 {
     pack_writer_t *writer = NULL;
-    TRY(pack_writer_create(folder, &writer));
+    TRY(pack_writer_create(fixture.folder, &writer));
     for (int i = 0; i < ALL; i++) {
         snprintf(places[i].study, sizeof places[i].study, STUDY);
         int series = i < LONG ? 1 : 2;
@@ -92,7 +89,7 @@ static status_t write_all(void)
         snprintf(places[i].instance, sizeof places[i].instance, STUDY ".%d.%d", series, i);
         TRY(write_instance(writer, &places[i]));
     }
-    return pack_writer_seal(folder, &writer);
+    return pack_writer_seal(fixture.folder, &writer);
 }
 
 /* ---- an index -------------------------------------------------------------------------------- */
@@ -336,48 +333,41 @@ static void a_deletion_while_it_is_made_keeps_it_out(void **state)
 /* Compaction takes a pack away; a deletion goes before it. */
 static void is_of_exactly_the_records_asked_for(void **state)
 {
-    static const location_t *const says[] = {NULL, &places[0]};
+    static const struct {
+        const location_t *series, *index_says;
+        size_t count, moved;
+    } cases[] = {
+        {&places[LONG], NULL, SHORT, SHORT - 1},
+        {&places[LONG], &places[0], SHORT, SHORT - 1},
+        {&places[0], NULL, LONG, 0},        /* of a long one the halves are made side by side: */
+        {&places[0], NULL, LONG, LONG - 1}, /* what one fails of, all does */
+    };
     (void)state;
-    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
-        location_t moved[SHORT];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        location_t moved[LONG];
+        size_t count = cases[i].count;
         metadata_entry_t *entry = NULL;
-        memcpy(moved, places + LONG, sizeof moved);
-        memcpy(moved[SHORT - 1].pack.text, "01ARZ3NDEKTSV4RRFFQ69G5FAV", ULID_LENGTH);
-        index_says = says[i];
-        assert_int_equal(metadata_cache_get(dicomweb, moved, SHORT, 0, BASE, &entry),
+        memcpy(moved, cases[i].series, count * sizeof *moved);
+        memcpy(moved[cases[i].moved].pack.text, "01ARZ3NDEKTSV4RRFFQ69G5FAV", ULID_LENGTH);
+        index_says = cases[i].index_says;
+        assert_int_equal(metadata_cache_get(dicomweb, moved, count, 0, BASE, &entry),
                          STATUS_CONFLICT);
         assert_null(entry);
-        assert_false(is_kept(moved, SHORT));
+        assert_non_null(strstr(fail_detail(), "moved"));
+        assert_false(is_kept(moved, count));
         assert_int_equal(dicomweb->metadata->bytes, 0);
     }
 }
 
 /* ---- a service without its server ------------------------------------------------------------- */
 
-static status_t start_all(void)
-{
-    AUTO_FREE char *keys = memory_format("%s/keys", folder);
-    AUTO_FREE char *endpoint = memory_format("ipc://%s/index.sock", folder);
-    TRY(wire_keys_make(keys, "index"));
-    TRY(wire_keys_make(keys, "dicomweb"));
-    TRY(config_load(dicomweb_config_fields, NULL, &config));
-    free(config.service.data);
-    free(config.index_endpoint);
-    config.service.data = memory_copy_text(folder);
-    config.index_endpoint = memory_copy_text(endpoint);
-    TRY(dicomweb_open(&config, &dicomweb));
-    TRY(write_all());
-    wire_server_options_t index = {
-        .endpoint = endpoint, .keys_folder = keys, .name = "index", .routes = index_routes};
-    return wire_server_start(&index, &index_server);
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
+    if (!fixture_open(&fixture, index_routes))
         return -1;
-    if (start_all() == STATUS_OK)
+    dicomweb = fixture.dicomweb;
+    if (write_all() == STATUS_OK)
         return 0;
     print_error("%s\n", fail_detail());
     return -1;
@@ -386,11 +376,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    wire_server_stop(&index_server, 1000);
-    dicomweb_close(&dicomweb);
-    config_destroy(dicomweb_config_fields, &config);
-    AUTO_FREE char *command = memory_format("rm -rf '%s'", folder);
-    return system(command);
+    return fixture_close(&fixture);
 }
 
 int main(void)

@@ -1,12 +1,10 @@
 /* STOW-RS and DELETE over a real server into real packs, with an index that says what it is told. */
-#include "dicomweb/dicomweb.h"
+#include "fixture.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
-#include "base/memory.h"
 #include "dicom/file.h"
 #include "pack/store.h"
-#include "wire/wire.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -31,11 +29,9 @@
 
 enum { LARGE = 3 * 1024 * 1024 };
 
-static char folder[] = "/tmp/store-test-XXXXXX";
-static dicomweb_config_t config;
-static dicomweb_t *dicomweb;
+static fixture_t fixture;
+static dicomweb_t *dicomweb; /* its */
 static http_server_t *server;
-static wire_server_t *index_server;
 static _Atomic bool index_is_away;
 static _Atomic int rings;
 
@@ -486,7 +482,7 @@ static void has_a_limit(void **state)
     append_part(&body, STUDY, "1.2.3.1.1.41", LARGE);
     append_part(&body, STUDY, "1.2.3.1.1.42", LARGE);
     end_parts(&body);
-    assert_true(body.length > (size_t)config.stow_max_bytes);
+    assert_true(body.length > (size_t)fixture.config.stow_max_bytes);
     assert_int_equal(post("/dicom-web/studies", &body, &answer), 413);
     assert_int_equal(find_instance("1.2.3.1.1.40").found, 0);
 
@@ -579,22 +575,8 @@ static const http_route_t routes[] = {
      "delete", dicomweb_delete},
     {NULL, NULL, NULL, NULL, NULL}};
 
-static status_t start_all(void)
+static status_t start_server(void)
 {
-    AUTO_FREE char *keys = memory_format("%s/keys", folder);
-    AUTO_FREE char *endpoint = memory_format("ipc://%s/index.sock", folder);
-    TRY(wire_keys_make(keys, "index"));
-    TRY(wire_keys_make(keys, "dicomweb"));
-    TRY(config_load(dicomweb_config_fields, NULL, &config));
-    free(config.service.data);
-    free(config.index_endpoint);
-    config.service.data = memory_copy_text(folder);
-    config.index_endpoint = memory_copy_text(endpoint);
-    config.stow_max_bytes = 2 * LARGE;
-    TRY(dicomweb_open(&config, &dicomweb));
-    wire_server_options_t index = {
-        .endpoint = endpoint, .keys_folder = keys, .name = "index", .routes = index_routes};
-    TRY(wire_server_start(&index, &index_server));
     http_server_options_t http = {.address = "127.0.0.1:0",
                                   .threads = 2,
                                   .routes = routes,
@@ -607,9 +589,11 @@ static status_t start_all(void)
 static int set_up(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
+    if (!fixture_open(&fixture, index_routes))
         return -1;
-    if (start_all() == STATUS_OK)
+    fixture.config.stow_max_bytes = 2 * LARGE;
+    dicomweb = fixture.dicomweb;
+    if (start_server() == STATUS_OK)
         return 0;
     print_error("%s\n", fail_detail());
     return -1;
@@ -619,11 +603,7 @@ static int tear_down(void **state)
 {
     (void)state;
     http_server_stop(&server);
-    wire_server_stop(&index_server, 1000);
-    dicomweb_close(&dicomweb);
-    config_destroy(dicomweb_config_fields, &config);
-    AUTO_FREE char *command = memory_format("rm -rf '%s'", folder);
-    return system(command);
+    return fixture_close(&fixture);
 }
 
 int main(void)
