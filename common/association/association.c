@@ -1,6 +1,7 @@
 #include "association/association.h"
 
 #include "association/request.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -45,16 +46,34 @@ struct association {
     uint8_t *pdu;
     size_t length, ahead;
     size_t next; /* PDV of the body; length: there is none left */
+
+    int64_t waited_ms; /* for the bytes of this message, since the pace was looked at last */
+    int64_t heard;     /* bytes since then */
 };
 
 /* ---- bytes ------------------------------------------------------------------------------------- */
 
+/* Only waiting counts: what our own disk takes is not the peer's doing. */
+static status_t note_pace(association_t *a, int64_t waited_ms, ssize_t count)
+{
+    const association_options_t *options = &a->options;
+    a->waited_ms += waited_ms;
+    a->heard += count;
+    if (a->waited_ms < (int64_t)options->stall_timeout_s * 1000)
+        return STATUS_OK;
+    if (a->heard < (int64_t)options->stall_timeout_s * options->min_bytes_per_s)
+        return fail(STATUS_UNAVAILABLE, "the peer sends fewer than %d bytes a second",
+                    options->min_bytes_per_s);
+    a->waited_ms = a->heard = 0;
+    return STATUS_OK;
+}
+
 /* At least need bytes, at most room; out_got tells. */
-static status_t receive(const association_t *a, uint8_t *at, size_t need, size_t room,
-                        size_t *out_got)
+static status_t receive(association_t *a, uint8_t *at, size_t need, size_t room, size_t *out_got)
 {
     size_t got = 0;
     while (got < need) {
+        int64_t since_ms = clock_monotonic_ms();
         ssize_t count = recv(a->socket, at + got, room - got, 0);
         if (count < 0 && errno == EINTR)
             continue;
@@ -64,6 +83,7 @@ static status_t receive(const association_t *a, uint8_t *at, size_t need, size_t
             return fail(STATUS_UNAVAILABLE, "the peer has closed the connection%s%s",
                         count ? ": " : "", count ? strerror(errno) : "");
         got += (size_t)count;
+        TRY(note_pace(a, clock_monotonic_ms() - since_ms, count));
     }
     *out_got = got;
     return STATUS_OK;
@@ -340,6 +360,7 @@ status_t association_write_command(association_t *association, uint8_t context_i
                                    const uint8_t *bytes, size_t length)
 {
     size_t peer_max = association->request.max_pdu_bytes;
+    association->waited_ms = association->heard = 0; /* answered: the next message is another one */
     size_t room = peer_max ? peer_max - PDV_HEAD : length;
     room -= room > 1 ? room % 2 : 0; /* PS3.8 annex E: fragments have an even length */
     while (length > room) {

@@ -37,6 +37,7 @@ typedef struct association association_t;
 typedef struct {
     int64_t max_pdu_bytes; /* the largest P-DATA-TF we take; ASSOCIATION_PDU_MIN to _MAX */
     int stall_timeout_s;   /* a peer that is silent within a PDU, or takes no bytes */
+    int min_bytes_per_s;   /* while we wait for a message, over each stall_timeout_s; 0: any */
     const char *implementation_class_uid, *implementation_version; /* ours. PS3.7 D.3.3.2 */
 } association_options_t;
 
@@ -118,7 +119,7 @@ bool association_has_pending(const association_t *association);
 /*
  * Waits for the next fragment, release or abort.
  * Fails: INVALID (a PDU that does not belong here, or over the size limit; the peer gets an
- * A-ABORT), UNAVAILABLE (connection closed, or silent within a PDU).
+ * A-ABORT), UNAVAILABLE (connection closed, silent within a PDU, or slower than min_bytes_per_s).
  */
 status_t association_read(association_t *association, association_event_t *out_event,
                           association_pdv_t *out_pdv);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "http/pace.h"
 #include "http/request.h"
 
 #include <stdio.h>
@@ -18,6 +19,7 @@ enum {
     MESSAGE_MAX = 200,
     THREADS_MAX = 1024,
     LINGER_MS = 5 * 1000,
+    CLOSE_MS = 1000,
 };
 
 struct http_server {
@@ -30,6 +32,9 @@ struct http_server {
 
 /* The last thing CivetWeb said in this thread: why a start failed. */
 static _Thread_local char last_message[MESSAGE_MAX];
+
+/* The connection of this thread ends, within CLOSE_MS. */
+static _Thread_local bool is_closing;
 
 /* ---- what a request says ------------------------------------------------------------------- */
 
@@ -94,19 +99,30 @@ int64_t http_content_length(const http_request_t *request)
     return request->length;
 }
 
-ssize_t http_read(http_request_t *request, void *out_bytes, size_t size)
+/* mg_read(), within so long; < 0 on a broken connection, also when it took longer. 0: any time. */
+static int read_within(const http_request_t *request, void *out_bytes, size_t size, int limit_ms)
+{
+    if (limit_ms == 0)
+        return mg_read(request->connection, out_bytes, size);
+    if (pace_begin(limit_ms) != STATUS_OK)
+        return -1;
+    int got = mg_read(request->connection, out_bytes, size);
+    return pace_end() ? -1 : got;
+}
+
+static ssize_t read_body(http_request_t *request, void *out_bytes, size_t size, int limit_ms)
 {
     if (!request->has_body || request->body_over)
         return 0;
+    if (request->is_cut)
+        return -1;
     if (request->expects_continue) { /* RFC 9110 10.1.1; CivetWeb leaves it to us */
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         request->expects_continue = false;
         if (mg_write(request->connection, go_on, sizeof go_on - 1) != (int)sizeof go_on - 1)
             return -1;
     }
-    if (size > HTTP_DISCARD_MAX)
-        size = HTTP_DISCARD_MAX;
-    int got = mg_read(request->connection, out_bytes, size);
+    int got = read_within(request, out_bytes, size, limit_ms);
     if (got > 0)
         request->read_bytes += (uint64_t)got;
     if (!request->chunked && request->read_bytes == (uint64_t)request->length)
@@ -114,10 +130,18 @@ ssize_t http_read(http_request_t *request, void *out_bytes, size_t size)
     if (got == 0 && request->chunked)
         request->body_over = true;
     if (got <= 0 && !request->body_over) {
-        request->close = true;
+        request->close = request->is_cut = true;
         return -1;
     }
     return got;
+}
+
+ssize_t http_read(http_request_t *request, void *out_bytes, size_t size)
+{
+    const http_server_t *server = request->info->user_data;
+    size_t most =
+        server->options.pace_bytes ? (size_t)server->options.pace_bytes : HTTP_DISCARD_MAX;
+    return read_body(request, out_bytes, size < most ? size : most, server->options.pace_ms);
 }
 
 /* ---- what we refuse before any handler ----------------------------------------------------- */
@@ -232,21 +256,26 @@ static void end_thread(const struct mg_context *civetweb, int kind, void *output
 {
     (void)civetweb;
     (void)kind;
+    pace_close();
     free(output);
 }
 
 /*
  * The peer is still sending what the handler did not read: closing now would reset the connection
  * and take the answer with it (nginx then says 502), so it is read over for a while.  RFC 9112 9.6
+ * True when the connection can go on behind it.
  */
-static void linger(http_request_t *request)
+static bool linger(http_request_t *request)
 {
-    int64_t end_ms = clock_monotonic_ms() + LINGER_MS;
-    if (request->broken || !request->close || request->expects_continue)
-        return;
-    while (clock_monotonic_ms() < end_ms &&
-           http_read(request, request->output, HTTP_OUTPUT_SIZE) > 0)
-        continue;
+    int64_t end_ms = clock_monotonic_ms() + LINGER_MS, left_ms;
+    if (request->broken || request->expects_continue)
+        return false;
+    while ((left_ms = end_ms - clock_monotonic_ms()) > 0) {
+        ssize_t got = read_body(request, request->output, HTTP_OUTPUT_SIZE, (int)left_ms);
+        if (got <= 0)
+            return got == 0 && !request->close;
+    }
+    return false;
 }
 
 static int begin_request(struct mg_connection *connection)
@@ -269,9 +298,10 @@ static int begin_request(struct mg_connection *connection)
         http_respond_error(request, 500, "the handler gave no answer");
     else if (!request->ended)
         http_abort(request);
-    if (request->broken || request->close)
+    if (!linger(request)) {
         mg_disable_connection_keep_alive(connection);
-    linger(request);
+        is_closing = pace_begin(CLOSE_MS) == STATUS_OK; /* CivetWeb reads on as well */
+    }
 
     int status = request->status;
     if (server->options.finished)
@@ -281,6 +311,14 @@ static int begin_request(struct mg_connection *connection)
     free(request);
     server->under_way--;
     return status;
+}
+
+static void end_connection(const struct mg_connection *connection)
+{
+    (void)connection;
+    if (is_closing)
+        pace_end();
+    is_closing = false;
 }
 
 /* Answers what CivetWeb refuses before there is a request: its words, our form. */
@@ -342,6 +380,7 @@ static status_t start_civetweb(http_server_t *server)
         .begin_request = begin_request,
         .http_error = answer_error,
         .log_message = keep_message,
+        .connection_closed = end_connection,
         .init_thread = begin_thread,
         .exit_thread = end_thread,
     };
@@ -391,6 +430,7 @@ status_t http_server_start(const http_server_options_t *options, http_server_t *
     if (options->threads < 1 || options->threads > THREADS_MAX || options->read_timeout_ms < 1)
         return fail(STATUS_INVALID, "an HTTP server needs 1 to %d threads and a timeout",
                     THREADS_MAX);
+    TRY(pace_install());
     http_server_t *server = memory_allocate(sizeof *server);
     server->options = *options;
     mg_init_library(MG_FEATURES_DEFAULT);

@@ -42,6 +42,8 @@ typedef struct {
     const http_route_t *routes;
     void *context;
     int read_timeout_ms; /* of a silent client */
+    int pace_bytes,
+        pace_ms; /* of a body so many bytes come within so long, or it breaks off; 0: any */
     /* Asked before the routes; false: it has answered (401, 503 while draining). NULL: all may in. */
     bool (*admit)(void *context, http_request_t *request);
     /* Told of every answered request, for logs and metrics; route is NULL when none matched. */
@@ -72,7 +74,7 @@ const char *http_path_parameter(const http_request_t *request, const char *name)
 const char *http_peer(const http_request_t *request); /* X-Forwarded-For's last hop or the socket */
 int64_t http_content_length(const http_request_t *request); /* -1: chunked or none */
 
-/* Next bytes of the body: > 0, 0 at its end, < 0 on a broken connection. */
+/* Next bytes of the body: > 0, 0 at its end, < 0 on a broken connection, or one that is too slow. */
 ssize_t http_read(http_request_t *request, void *out_bytes, size_t size);
 
 /* ---- the answer ---------------------------------------------------------------------------- */

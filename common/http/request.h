@@ -23,6 +23,7 @@ struct http_request {
 
     /* the body */
     bool has_body, chunked, expects_continue, body_over;
+    bool is_cut;    /* nothing more of it is read */
     int64_t length; /* -1: chunked or none */
     uint64_t read_bytes;
     bool close; /* the connection ends with this answer */

@@ -8,7 +8,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-enum { READ_TIMEOUT_MS = 60 * 1000, SERVER_ERROR = 500 };
+enum {
+    READ_TIMEOUT_MS = 60 * 1000,
+    PACE_BYTES =
+        30 * 1024, /* of a body, within PACE_MS: no link over which images are sent is as slow */
+    PACE_MS = 30 * 1000,
+    SERVER_ERROR = 500
+};
 
 typedef struct {
     dicomweb_t *dicomweb;
@@ -48,6 +54,8 @@ static status_t start_server(dicomweb_t *dicomweb, const char *address, int64_t 
                                            .routes = routes,
                                            .context = dicomweb,
                                            .read_timeout_ms = READ_TIMEOUT_MS,
+                                           .pace_bytes = PACE_BYTES,
+                                           .pace_ms = PACE_MS,
                                            .admit = dicomweb_admit,
                                            .finished = finished};
     return http_server_start(&options, out_server);

@@ -80,6 +80,7 @@ static status_t receive_request(child_t *child)
     const dimse_config_t *config = child->settings->config;
     association_options_t options = {.max_pdu_bytes = config->max_pdu_bytes,
                                      .stall_timeout_s = (int)config->stall_timeout_s,
+                                     .min_bytes_per_s = (int)config->min_bytes_per_s,
                                      .implementation_class_uid = DICOM_IMPLEMENTATION_CLASS_UID,
                                      .implementation_version = DICOM_IMPLEMENTATION_VERSION_NAME};
     /* ARTIM: SIGALRM ends this process, however slowly the bytes trickle in. PS3.8 9.1.5 */

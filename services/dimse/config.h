@@ -22,6 +22,7 @@ typedef struct {
     int64_t request_timeout_s;
     int64_t idle_timeout_s;
     int64_t stall_timeout_s;
+    int64_t min_bytes_per_s;
     char *index_endpoint;
 } dimse_config_t;
 

@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -426,6 +427,31 @@ def test_idle_association_is_ended(make_dimse):
     stalled.send_dataset(1, b"\0" * 100, last=False)
     assert stalled.is_closed(within_s=8)
     assert wait_for(lambda: dimse.metric("zpacs_associations_active") == 0)
+
+
+def test_trickled_dataset_is_ended(make_dimse):
+    """A byte comes before every silence is one; what counts is how many come."""
+    dimse = make_dimse(stall_timeout_s=2)
+    with dimse.connect(STORAGE) as slow, dimse.connect() as honest:
+        slow.begin_store(SECONDARY_CAPTURE, "1.2.3.1")
+        begin = time.monotonic()
+        try:
+            slow.socket.sendall(pdu(4, pdv(1, 0, b"\0" * 5000))[:100])
+            while time.monotonic() - begin < 30:
+                slow.socket.sendall(b"\0")
+                time.sleep(0.2)
+        except OSError:
+            pass
+        assert honest.echo() == 0
+    assert wait_for(lambda: any("fewer than 1000 bytes" in e["detail"] for e in dimse.events("association.ended")))
+
+
+def test_time_limits_of_strangers():
+    """Who is slow is sent away after so long, also without a configuration file."""
+    limits = {"request_timeout_s": "10", "idle_timeout_s": "60", "stall_timeout_s": "30", "min_bytes_per_s": "1000"}
+    said = re.findall(r"^# (\w+): (\S+)", (ROOT / "services/dimse/dimse.yaml").read_text(), re.M)
+    are = re.findall(r'CONFIG_NUMBER\(dimse_config_t, (\w+), "(\d+)"', (ROOT / "services/dimse/config.c").read_text())
+    assert limits.items() <= dict(said).items() and limits.items() <= dict(are).items()
 
 
 # ---- who may ------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ static status_t receive_body(store_t *store, multipart_t *multipart)
     for (;;) {
         ssize_t got = http_read(store->request, bytes, STORE_READ_SIZE);
         if (got < 0)
-            return fail(STATUS_INVALID, "the request broke off");
+            return fail(STATUS_INVALID, "the request broke off, or came too slowly");
         if (got == 0)
             return multipart_finish(multipart);
         if (got > left)

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,10 +23,10 @@ enum { MAX_PDU = 4096 };
 #define CT       "1.2.840.10008.5.1.4.1.1.2"
 #define ECHO     "1.2.840.10008.1.1"
 
-static const association_options_t options = {.max_pdu_bytes = MAX_PDU,
-                                              .stall_timeout_s = 5,
-                                              .implementation_class_uid = "2.25.1",
-                                              .implementation_version = "TEST"};
+static association_options_t options = {.max_pdu_bytes = MAX_PDU,
+                                        .stall_timeout_s = 5,
+                                        .implementation_class_uid = "2.25.1",
+                                        .implementation_version = "TEST"};
 
 static int peer = -1; /* its end of the connection */
 
@@ -410,6 +411,51 @@ static void broken_data_is_refused(void **state)
     peer = -1;
 }
 
+/* One byte every 50 ms. */
+static void *trickle(void *argument)
+{
+    const buffer_t *bytes = argument;
+    for (size_t i = 0; i < bytes->length && send(peer, bytes->data + i, 1, MSG_NOSIGNAL) == 1; i++)
+        usleep(50 * 1000);
+    return NULL;
+}
+
+/* What a peer of that pace hears of a fragment of so many bytes, with a window of a second. */
+static status_t read_trickled(int min_bytes_per_s, size_t length)
+{
+    char text[256] = "";
+    AUTO_BUFFER fragment = {0}, bytes = {0};
+    association_event_t event;
+    association_pdv_t pdv;
+    pthread_t thread;
+    memset(text, 'x', length);
+    put_fragment(&fragment, 1, 2, text);
+    put_pdu(&bytes, 4, fragment.data, fragment.length);
+    options.stall_timeout_s = 1;
+    options.min_bytes_per_s = min_bytes_per_s;
+    association_t *a = established(MAX_PDU);
+    assert_int_equal(pthread_create(&thread, NULL, trickle, &bytes), 0);
+    status_t status = association_read(a, &event, &pdv);
+    association_destroy(&a);
+    pthread_join(thread, NULL);
+    options.stall_timeout_s = 5;
+    options.min_bytes_per_s = 0;
+    return status;
+}
+
+static void a_peer_that_trickles_is_ended(void **state)
+{
+    (void)state;
+    assert_int_equal(read_trickled(1000, 200), STATUS_UNAVAILABLE);
+    assert_non_null(strstr(fail_detail(), "fewer than 1000 bytes a second"));
+}
+
+static void a_peer_with_a_slow_link_is_heard(void **state)
+{
+    (void)state;
+    assert_int_equal(read_trickled(2, 60), STATUS_OK);
+}
+
 static void commands_fit_the_peers_pdu(void **state)
 {
     (void)state;
@@ -454,6 +500,8 @@ int main(void)
         TEST(fragments_come_as_they_were_sent),
         TEST(an_abort_is_told),
         TEST(broken_data_is_refused),
+        TEST(a_peer_that_trickles_is_ended),
+        TEST(a_peer_with_a_slow_link_is_heard),
         TEST(commands_fit_the_peers_pdu),
         TEST(it_aborts),
     };

@@ -538,6 +538,51 @@ static void drains(void **state)
     http_server_stop(&other);
 }
 
+/* A byte comes before every timeout; of each kilobyte the last one does not come in time. */
+static void ends_a_body_that_trickles(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n",
+        "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n"};
+    http_server_t *usual = server, *other = NULL;
+    http_server_options_t options = {.address = "127.0.0.1:0",
+                                     .threads = 2,
+                                     .routes = routes,
+                                     .read_timeout_ms = 2000,
+                                     .pace_bytes = 1000,
+                                     .pace_ms = 500};
+    assert_int_equal(http_server_start(&options, &other), STATUS_OK);
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        AUTO_BUFFER answer = {0};
+        server = other;
+        int fd = connect_server();
+        server = usual;
+        send_all(fd, heads[i], strlen(heads[i]));
+        for (int n = 0; n < 200 && send(fd, "x", 1, MSG_NOSIGNAL) == 1; n++)
+            usleep(20 * 1000); /* 2000 of them would take 40 s */
+        read_to_end(fd, &answer);
+        assert_non_null(strstr(buffer_text(&answer), "the body broke off"));
+        close(fd);
+    }
+    http_server_stop(&other);
+}
+
+/* What is left unread is read over for a while only, also when it trickles. */
+static void reads_over_for_a_while_only(void **state)
+{
+    (void)state;
+    static const char head[] = "POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
+    int fd = connect_server(), sent = 0;
+    send_all(fd, head, strlen(head));
+    while (sent < 1000 && send(fd, "x", 1, MSG_NOSIGNAL) == 1) {
+        sent++;
+        usleep(20 * 1000);
+    }
+    assert_true(sent < 1000);
+    close(fd);
+}
+
 static void refuses_what_is_too_long(void **state)
 {
     (void)state;
@@ -624,6 +669,8 @@ int main(void)
         cmocka_unit_test(an_early_answer_arrives),
         cmocka_unit_test(closes_rather_than_reading_gigabytes),
         cmocka_unit_test(drains),
+        cmocka_unit_test(ends_a_body_that_trickles),
+        cmocka_unit_test(reads_over_for_a_while_only),
         cmocka_unit_test(refuses_what_is_too_long),
         cmocka_unit_test(refuses_bad_options),
     };

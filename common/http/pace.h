@@ -1,0 +1,22 @@
+#ifndef ZPACS_HTTP_PACE_H
+#define ZPACS_HTTP_PACE_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+/*
+ * A limit in time for one call of mg_read(): that goes on as long as a byte comes within each of its timeouts, and
+ * CivetWeb shows no socket that could be closed. So the thread itself is woken, with a signal that does nothing: poll()
+ * fails with EINTR, and mg_read() returns with what it has.
+ *
+ * Of the calling thread: begin, mg_read(), end; close when the thread ends.
+ */
+status_t pace_install(void); /* the signal, once a process */
+
+/* Fails: UNAVAILABLE (no timer can be had). */
+status_t pace_begin(int limit_ms);
+bool pace_end(void); /* whether the time ran out */
+void pace_close(void);
+
+#endif
