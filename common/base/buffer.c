@@ -22,17 +22,25 @@ void buffer_reserve(buffer_t *buffer, size_t additional)
     buffer->capacity = capacity;
 }
 
+/* Straight into the buffer; what does not fit is written again. */
 void buffer_printf(buffer_t *buffer, const char *format, ...)
 {
-    va_list arguments;
+    enum { LIKELY = 64 };
+    buffer_reserve(buffer, LIKELY);
+    size_t room = buffer->capacity - buffer->length;
+    va_list arguments, again;
     va_start(arguments, format);
-    char *text = NULL;
-    int length = vasprintf(&text, format, arguments);
-    va_end(arguments);
+    va_copy(again, arguments);
+    int length = vsnprintf((char *)buffer->data + buffer->length, room, format, arguments);
     if (length < 0)
         abort();
-    buffer_append(buffer, text, (size_t)length);
-    free(text);
+    if ((size_t)length >= room) {
+        buffer_reserve(buffer, (size_t)length + 1);
+        vsnprintf((char *)buffer->data + buffer->length, (size_t)length + 1, format, again);
+    }
+    va_end(again);
+    va_end(arguments);
+    buffer->length += (size_t)length;
 }
 
 void buffer_append_json(buffer_t *buffer, const char *text, size_t length)

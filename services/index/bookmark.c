@@ -3,15 +3,18 @@
 #include <pthread.h>
 #include <string.h>
 
+enum { KINDS = 4 * BOOKMARKS_MAX };
+
 typedef struct {
     query_digest_t query;
     bookmark_t bookmark;
 } entry_t;
 
-/* What is looked through at each question lies together: a few thousand numbers are read in a
- * microsecond or two. */
+/* What is looked through at a question lies together: a few thousand numbers are read in some
+ * microseconds. Most questions have no place here, which the counts say at once. */
 static struct {
     pthread_mutex_t mutex;
+    uint16_t of_kind[KINDS];            /* entries, by the beginning of their digest */
     uint64_t beginnings[BOOKMARKS_MAX]; /* of the digests */
     int64_t noted_ms[BOOKMARKS_MAX];    /* 0: there is none */
     entry_t entries[BOOKMARKS_MAX];
@@ -97,8 +100,11 @@ void bookmark_note(const query_digest_t *query, const bookmark_t *bookmark, int6
     if (!is_there)
         at = oldest();
     if (!is_there || table.entries[at].bookmark.begun_ms <= bookmark->begun_ms) {
+        if (table.beginnings[at])
+            table.of_kind[table.beginnings[at] % KINDS]--;
         table.entries[at] = (entry_t){*query, *bookmark};
         table.beginnings[at] = beginning_of(query);
+        table.of_kind[table.beginnings[at] % KINDS]++;
         table.noted_ms[at] = now_ms;
     }
     pthread_mutex_unlock(&table.mutex);
@@ -108,7 +114,8 @@ void bookmarks_supersede(const query_digest_t *query, uint32_t from, uint32_t to
 {
     uint64_t beginning = beginning_of(query);
     pthread_mutex_lock(&table.mutex);
-    for (size_t i = 0; i < BOOKMARKS_MAX; i++) {
+    bool is_any = table.of_kind[beginning % KINDS] > 0;
+    for (size_t i = 0; is_any && i < BOOKMARKS_MAX; i++) {
         const bookmark_t *bookmark = &table.entries[i].bookmark;
         if (is_of(i, beginning, query) && bookmark->offset > from && bookmark->offset < to &&
             bookmark->begun_ms <= begun_ms)
