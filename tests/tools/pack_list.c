@@ -2,14 +2,30 @@
  * Lists the instances in the packs of a data folder that nobody writes to, a line each:
  *
  *   pack_list DATA
- *   SOP-INSTANCE-UID STUDY SERIES RECEIVED-US ORIGIN-PACK ORIGIN-SEQUENCE DIGEST
+ *   SOP-INSTANCE-UID STUDY SERIES RECEIVED-US ORIGIN-PACK ORIGIN-SEQUENCE SHA-256-OF-ITS-BYTES
  */
+#include "crypto/crypto.h"
 #include "pack/message.h"
 #include "pack/store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Of the bytes that are there, whatever the record says of them. */
+static status_t hash_print(pack_store_t *store, const pack_record_t *record)
+{
+    pack_view_t view = {0};
+    uint8_t digest[SHA256_SIZE];
+    char text[2 * SHA256_SIZE + 1];
+    TRY(pack_store_view(store, &record->pack, record->dataset_offset,
+                        (size_t)record->dataset_length, &view));
+    crypto_sha256(view.bytes, view.length, digest);
+    pack_view_release(&view);
+    crypto_hex(digest, sizeof digest, text);
+    puts(text);
+    return STATUS_OK;
+}
 
 static status_t instance_print(pack_store_t *store, const pack_record_t *record)
 {
@@ -23,11 +39,8 @@ static status_t instance_print(pack_store_t *store, const pack_record_t *record)
     printf("%s %s %s %" PRIu64 " %s %" PRIu64 " ", provenance->sop_instance_uid,
            provenance->study_instance_uid, provenance->series_instance_uid, provenance->received_us,
            record->origin_pack.text, record->origin_sequence);
-    for (size_t i = 0; i < DIGEST_SIZE; i++)
-        printf("%02x", record->dataset_digest[i]);
-    putchar('\n');
     pack__provenance__free_unpacked(provenance, &pack_memory);
-    return STATUS_OK;
+    return hash_print(store, record);
 }
 
 /* Over torn and damaged ranges, as a reindex goes. */
