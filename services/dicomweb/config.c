@@ -23,7 +23,7 @@ const config_field_t dicomweb_config_fields[] = {
     CONFIG_TEXT(T, public_url, "", "ZPACS_PUBLIC_URL", "base of URLs in answers; empty: from Host"),
     CONFIG_NUMBER(T, query_limit, "1000", 1, 1000000, "ZPACS_QUERY_LIMIT",
                   "answers of a query without limit"),
-    CONFIG_NUMBER(T, query_limit_max, "10000", 1, 1000000, "ZPACS_QUERY_LIMIT_MAX",
+    CONFIG_NUMBER(T, query_limit_max, "1000", 1, 1000000, "ZPACS_QUERY_LIMIT_MAX",
                   "answers of any query"),
     CONFIG_NUMBER(T, metadata_cache_bytes, "268435456", 0, INT64_MAX, "ZPACS_METADATA_CACHE_BYTES",
                   "ready /metadata of series"),

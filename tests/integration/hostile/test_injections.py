@@ -46,7 +46,7 @@ def assert_calm(answer, text):
 
 
 def total(stack, web):
-    return len(web.get(stack.web + "/studies?limit=10000", timeout=20).json())
+    return len(web.get(stack.web + "/studies?limit=1000", timeout=20).json())
 
 
 def test_there_are_injections_enough():
@@ -93,14 +93,14 @@ def test_bounds_of_a_query(stack, web, query, statuses):
     answer = web.get(f"{stack.web}/studies?{query}", timeout=30)
     assert answer.status_code in statuses, answer.text[:200]
     if answer.status_code == 200:
-        assert len(answer.json()) <= 10_000
+        assert len(answer.json()) <= 1000
 
 
 def test_a_limit_of_a_billion_is_held_to_ours(stack, web):
-    answer = web.get(stack.web + "/instances?limit=1000000000&includefield=all", timeout=30)
+    answer = web.get(stack.web + "/instances?limit=100000000&includefield=all", timeout=30)
     assert answer.status_code in (200, 400)
     if answer.status_code == 200:
-        assert len(answer.json()) <= 10_000 and len(answer.content) < 64 << 20
+        assert len(answer.json()) <= 1000 and len(answer.content) < 64 << 20
 
 
 PATTERNS = ["*", "?*", "*?*", "*" * 1000, "?" * 60, "*a" * 500, "*?" * 30 + "b", "%2a" * 2000, "*^*^*^*^*", "a*" * 2000]
@@ -146,3 +146,16 @@ def test_json_of_strangers(stack, web, what):
         answer = web.request(method, stack.base + path, data=BODIES[what], timeout=30,
                              headers={"Content-Type": "application/json", "Accept": JSON})
         assert 400 <= answer.status_code < 500, (path, answer.text[:200])
+
+
+@pytest.mark.parametrize("what", sorted(set(BODIES) - {"empty", "blanks", "prototype"}))
+def test_json_that_is_none_holds_no_study(stack, web, what):
+    """The same for a study that is there: it is the body that is refused."""
+    dataset = instance()
+    assert upload(stack, web, [part10(dataset)]).status_code in (200, 202)
+    hold = f"{stack.base}/api/studies/{uid_of(dataset, 0x0020000D)}/hold"
+    wait_until(lambda: web.get(hold, timeout=10).status_code == 200)
+    before = web.get(hold, timeout=10).json()
+    answer = web.put(hold, data=BODIES[what], timeout=30, headers={"Content-Type": "application/json", "Accept": JSON})
+    assert answer.status_code in (400, 413), answer.text[:200]
+    assert web.get(hold, timeout=10).json() == before
