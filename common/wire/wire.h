@@ -21,7 +21,7 @@ enum {
     WIRE_DEADLINE_DEFAULT_MS = 10000,
     WIRE_HEARTBEAT_MS = 2000,
     WIRE_HEARTBEAT_TIMEOUT_MS = 6000,
-    WIRE_HANDSHAKE_MS = 5000,
+    WIRE_HANDSHAKE_MS = 3000,
     WIRE_CONNECT_MS = 3000, /* a call waits so long for a server that is starting */
     WIRE_QUEUE_MAX = 4096,  /* requests that wait for a lane; then BUSY */
     WIRE_QUEUE_BYTES_MAX = 64 * 1024 * 1024

@@ -1,4 +1,5 @@
 #include "wire/envelope.h"
+#include "wire/socket.h"
 #include "wire/wire.h"
 
 #include "base/clock.h"
@@ -721,6 +722,24 @@ static void a_bad_address_is_said(void **state)
                      STATUS_INVALID);
 }
 
+/* What no peer can have more of, on each kind of socket that we make. */
+static void sockets_have_their_limits(void **state)
+{
+    (void)state;
+    static const int kinds[] = {ZMQ_ROUTER, ZMQ_DEALER, ZMQ_PUB, ZMQ_SUB};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        zsock_t *socket = zsock_new(kinds[i]);
+        socket_limit(socket, 2 * WIRE_WINDOW);
+        assert_int_equal(zsock_maxmsgsize(socket), 1024 * 1024);
+        assert_in_range(zsock_sndhwm(socket), 1, 1000);
+        assert_in_range(zsock_rcvhwm(socket), 1, 1000);
+        assert_int_equal(zsock_linger(socket), 0);
+        assert_int_equal(zsock_handshake_ivl(socket), 3000);
+        assert_in_range(zsock_heartbeat_ivl(socket), 1, zsock_heartbeat_timeout(socket));
+        zsock_destroy(&socket);
+    }
+}
+
 static void keys_are_made_once_and_private(void **state)
 {
     (void)state;
@@ -820,6 +839,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(junk_is_answered_and_survived),
         cmocka_unit_test(tcp_with_a_name_works_too),
         cmocka_unit_test(a_bad_address_is_said),
+        cmocka_unit_test(sockets_have_their_limits),
         cmocka_unit_test(keys_are_made_once_and_private),
         cmocka_unit_test(the_socket_folder_is_private),
         cmocka_unit_test(ten_thousand_calls_from_four_threads_stay_apart),
