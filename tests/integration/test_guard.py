@@ -561,7 +561,7 @@ def test_body_of_a_get_is_no_request(door, target, status):
     assert statuses(answer) == [status, 200]
 
 
-@pytest.mark.parametrize("fields, body, status", [
+FRAMINGS = [
     ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", 400),
     ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n", 400),
     ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n", 400),
@@ -589,7 +589,17 @@ def test_body_of_a_get_is_no_request(door, target, status):
     ("Transfer-Encoding: chunked\r\n", " 5\r\nhello\r\n0\r\n\r\n", 400),
     ("Transfer-Encoding: chunked\r\n", "5\r\nhello!0\r\n\r\n", 400),
     ("Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\n", 400),
-])
+    ("Transfer-Encoding: chunked\r\n", "5;a=b\r\nhello\r\n5\n", 400),
+    ("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n", 400),
+    ("Content-Length: 0\r\nTransfer-Encoding: identity\r\n", "", 501),
+]
+
+
+def test_there_are_framings_enough():
+    assert len(set(FRAMINGS)) >= 30
+
+
+@pytest.mark.parametrize("fields, body, status", FRAMINGS)
 def test_framing_that_two_readers_read_differently_ends_the_connection(door, fields, body, status):
     request = door.fill(f"POST {STUDIES} HTTP/1.1\r\n") + door.host + door.bearer + fields + "\r\n" + body + hidden(door)
     answer = exchange(door.port, request)
@@ -597,14 +607,16 @@ def test_framing_that_two_readers_read_differently_ends_the_connection(door, fie
     assert b'"error":"PROXY"' in answer
 
 
-def test_services_own_port_reads_framing_as_strictly(door):
-    gate = f"X-Zpacs-Gate: {door.gate}\r\n"
-    for fields in ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                   "Content-Length: 0\r\nContent-Length: 5\r\n", "Transfer-Encoding: chunked, chunked\r\n"):
-        for port in (door.port + 1, door.port + 2):
-            request = (door.fill("POST {study} HTTP/1.1\r\n") + door.host + gate + fields + "\r\n0\r\n\r\n" +
-                       door.fill("DELETE {study} HTTP/1.1\r\n") + door.host + gate + CLOSE + "\r\n")
-            assert statuses(exchange(port, request)) == [400], fields
+@pytest.mark.parametrize("offset", [1, 2], ids=["dicomweb", "stow"])
+@pytest.mark.parametrize("fields, body, status", FRAMINGS)
+def test_services_own_port_reads_framing_as_strictly(door, offset, fields, body, status):
+    """Without nginx in front: the same is refused, and what is hidden behind it is at most a request that is none."""
+    gate = door.host + f"X-Zpacs-Gate: {door.gate}\r\n"
+    upload = 'Content-Type: multipart/related; type="application/dicom"; boundary=B\r\n'  # or nobody would read the body
+    request = (door.fill(f"POST {STUDIES} HTTP/1.1\r\n") + gate + upload + fields + "\r\n" + body +
+               door.fill("DELETE {study} HTTP/1.1\r\n") + gate + CLOSE + "\r\n")
+    codes = statuses(exchange(door.port + offset, request, is_last=True))
+    assert len(codes) <= 2 and all(400 <= code < 500 for code in codes), codes
 
 
 def test_body_of_a_stranger_is_not_waited_for(door):

@@ -14,6 +14,7 @@ COUNTS = {
     "slow readers": (1000, 1000),
     "seconds of slowness": (4, 65),  # over every limit of time that ends them
     "greetings": (600, 2000),  # half-open, per socket of ZeroMQ
+    "wrong tokens": (10_000, 200_000),
     "junk bytes": (70_000, 1_000_000),  # random ones, in a row
     "deepest in every form": (0, 1),
     "mangled files": (30, 10_000),  # of shared/data; the long version has all of them

@@ -58,3 +58,12 @@ def test_body_in_small_pieces_is_the_same_body(stack, web):
     for size in (1, 2, 3, 7):
         answer = post(stack, web, (body[at:at + size] for at in range(0, len(body), size)))
         assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("media_type", ["application/dicom+xml", "application/dicom+json", "image/jpeg", "text/html"])
+def test_only_dicom_files_are_taken(stack, web, media_type):
+    """No parser of XML meets a body: neither entities nor depth are anybody's concern."""
+    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><NativeDicomModel>&a;</NativeDicomModel>'
+    kind = {"Content-Type": f'multipart/related; type="{media_type}"; boundary=B'}
+    assert post(stack, web, b"--B\r\nContent-Type: " + media_type.encode() + b"\r\n\r\n" + bomb + b"\r\n--B--", headers=kind).status_code == 415
+    assert post(stack, web, bomb, headers={"Content-Type": media_type}).status_code == 415

@@ -1,6 +1,7 @@
 #include "log/log.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -80,6 +81,35 @@ static void keeps_a_line_within_its_limit(void **state)
     assert_string_equal(text + length - strlen(",\"truncated\":true}\n"), ",\"truncated\":true}\n");
 }
 
+/* Neither ends a line, nor moves a cursor, nor is no UTF-8: what a stranger names himself is data. */
+static void texts_of_strangers_stay_within_their_line(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a\r\nb",
+                                        "\n{\"level\":\"error\"}\n",
+                                        "\x1b[2J\x1b]0;x\x07",
+                                        "\xe2\x80\xa8",
+                                        "\xff\xfe\x80",
+                                        "\xc0\xaf",
+                                        "\xed\xa0\x80",
+                                        "\xe2\x80",
+                                        "\x7f\"\\",
+                                        "\xf4\x90\x80\x80"};
+    enum { TEXTS = sizeof texts / sizeof *texts };
+    capture();
+    log_open("test", LOG_INFO);
+    for (size_t i = 0; i < TEXTS; i++)
+        log_info("name", LOG_TEXT("text", texts[i]));
+    AUTO_FREE char *text = captured_text();
+    size_t lines = 0;
+    for (const char *at = text; *at; at++) {
+        assert_true((unsigned char)*at >= 0x20 || *at == '\n');
+        lines += *at == '\n';
+    }
+    assert_int_equal(lines, TEXTS);
+    assert_true(text_is_utf8(text, strlen(text)));
+}
+
 static void *chatter(void *argument)
 {
     char filler[3001];
@@ -125,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_one_object_per_line),
         cmocka_unit_test(keeps_a_line_within_its_limit),
+        cmocka_unit_test(texts_of_strangers_stay_within_their_line),
         cmocka_unit_test(threads_do_not_mix_lines),
         cmocka_unit_test(knows_its_levels),
     };
