@@ -16,6 +16,7 @@ enum {
     TAIL_ROOM = 32,            /* kept free for the note that something was cut, and the end */
     SERVICE_MAX = 32,
     TRACE_MAX = 32,
+    HELD_MAX = 32 * 1024, /* bytes of lines that wait */
 };
 
 static const char *const level_names[] = {
@@ -26,6 +27,8 @@ static char service_name[SERVICE_MAX + 1] = "zpacs";
 static atomic_int level_threshold = LOG_INFO;
 static _Thread_local char thread_trace[TRACE_MAX + 1];
 static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local bool holds;
+static _Thread_local buffer_t held;
 
 void log_open(const char *service, log_level_t threshold)
 {
@@ -83,9 +86,9 @@ static bool append_field_bounded(buffer_t *line, const log_field_t *field)
     }
 }
 
-/* One write(2) for a line. Only a signal or a pipe's limit cuts it short; the lock keeps the rest
+/* One write(2) for a line, or some. Only a signal or a pipe's limit cuts it short; the lock keeps the rest
  * from mixing with another thread's line. A log that cannot be written stops nobody. */
-static void write_line(const uint8_t *bytes, size_t length)
+static void write_lines(const uint8_t *bytes, size_t length)
 {
     pthread_mutex_lock(&output_lock);
     while (length > 0) {
@@ -98,6 +101,35 @@ static void write_line(const uint8_t *bytes, size_t length)
         length -= (size_t)written;
     }
     pthread_mutex_unlock(&output_lock);
+}
+
+void log_hold(void)
+{
+    holds = true;
+}
+
+bool log_is_held(void)
+{
+    return held.length > 0;
+}
+
+void log_pass_on(void)
+{
+    int saved_errno = errno;
+    write_lines(held.data, held.length);
+    buffer_destroy(&held);
+    errno = saved_errno;
+}
+
+static void put_line(log_level_t level, const buffer_t *line)
+{
+    if (holds) {
+        buffer_append(&held, line->data, line->length);
+        if (level >= LOG_WARNING || held.length >= HELD_MAX)
+            log_pass_on();
+    } else {
+        write_lines(line->data, line->length);
+    }
 }
 
 void log_write(log_level_t level, const char *event, const log_field_t *fields)
@@ -117,6 +149,6 @@ void log_write(log_level_t level, const char *event, const log_field_t *fields)
     for (; fields && fields->name; fields++)
         complete &= append_field_bounded(&line, fields);
     buffer_append_text(&line, complete ? "}\n" : ",\"truncated\":true}\n");
-    write_line(line.data, line.length);
+    put_line(level, &line);
     errno = saved_errno;
 }

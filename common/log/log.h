@@ -1,6 +1,7 @@
 #ifndef ZPACS_LOG_LOG_H
 #define ZPACS_LOG_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -26,6 +27,16 @@ void log_open(const char *service, log_level_t threshold);
 void log_set_level(log_level_t threshold);
 int log_level_from_text(const char *text); /* "debug" ... "error"; -1 when it is none of them */
 void log_set_trace(const char *trace_id);  /* this thread's, at most 32 bytes; "" for none */
+
+/*
+ * From now on what this thread logs below warning waits for log_pass_on(), since each write wakes whoever
+ * reads it: for a loop that comes by soon, with many lines. A warning takes along what waits; so does the
+ * 32nd KiB of it. A process that is killed takes it with it.
+ */
+void log_hold(void);
+bool log_is_held(void); /* lines of this thread wait */
+void log_pass_on(void);
+
 void log_write(log_level_t level, const char *event, const log_field_t *fields);
 
 /* The first element is there for lists without fields (cppcheck does not know __VA_OPT__). */

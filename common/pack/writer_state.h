@@ -14,9 +14,10 @@ typedef enum {
 } writer_state_t;
 
 enum {
-    /* Header, largest provenance, a dataset of 1 MiB and padding: such a record is one pwrite. A
+    /* Header, a provenance, a dataset of 192 KiB and padding: such a record is one pwrite. No more, since a
+     * process that writes one CT and ends pays for each page it has touched. A
      * multiple of PACK_BLOCK_SIZE, so that all writes of a large record start on a block. */
-    WRITER_BUFFER_SIZE = 1280 * 1024,
+    WRITER_BUFFER_SIZE = 256 * 1024,
 
     /* A larger record is synced while it comes, each time that much is new. Else gigabytes of it lie
      * unwritten in the page cache, are mapped dirty when the record is looked over, and hold up all

@@ -23,6 +23,7 @@ enum {
     EVENTS_MAX = 64,
     IDLE_MS = 1000,
     RETRY_MS = 100,          /* while something is to be told */
+    LOG_MS = 100,            /* a line at most, until it is written */
     TEND_MS = 2 * 1000,      /* packs that have been open for long */
     TELL_ALL_MS = 5 * 1000,  /* an index that lost its rows must hear of packs that are at rest */
     STOP_CHILDREN_MS = 1500, /* to end by themselves */
@@ -42,7 +43,7 @@ struct courier {
     pthread_t thread;
     bool is_running;
     atomic_bool drain, stop, zygote_gone;
-    int64_t next_tell_all_ms, next_open_ms, next_tend_ms;
+    int64_t next_tell_all_ms, next_open_ms, next_tend_ms, next_log_ms;
 };
 
 static metric_t untold =
@@ -128,10 +129,19 @@ static void serve_event(courier_t *courier, void *source)
         sessions_serve(courier->sessions, source);
 }
 
+/* Two lines for each association: whoever reads the log is not woken for each. */
+static void pass_log_on(courier_t *courier)
+{
+    if (!log_is_held() || clock_monotonic_ms() < courier->next_log_ms)
+        return;
+    log_pass_on();
+    courier->next_log_ms = clock_monotonic_ms() + LOG_MS;
+}
+
 static int wait_ms(const courier_t *courier)
 {
     if (!announcements_count(courier->announcements))
-        return IDLE_MS;
+        return log_is_held() ? LOG_MS : IDLE_MS;
     return courier->client ? announcements_wait_ms(courier->announcements, RETRY_MS) : RETRY_MS;
 }
 
@@ -145,6 +155,7 @@ static void turn(courier_t *courier)
     sessions_set_full(courier->sessions, room_look(courier->space));
     tell_index(courier);
     tend_packs(courier);
+    pass_log_on(courier);
     if (courier->drain)
         sessions_drain(courier->sessions);
 }
@@ -152,8 +163,10 @@ static void turn(courier_t *courier)
 static void *run(void *context)
 {
     courier_t *courier = context;
+    log_hold();
     while (!courier->stop)
         turn(courier);
+    log_pass_on();
     return NULL;
 }
 

@@ -1,12 +1,15 @@
 #include "dimse/zygote.h"
 
+#include "base/memory.h"
 #include "crypto/crypto.h"
 #include "dimse/refusal.h"
 #include "dimse/sandbox.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -164,6 +167,13 @@ static void serve(zygote_t *zygote)
     }
 }
 
+/* What the start has left scattered: each child would put it in order, in pages of its own. */
+static void tidy_heap(void)
+{
+    malloc_trim(0);
+    free(memory_allocate(sizeof(child_t))); /* sorts what is free */
+}
+
 status_t zygote_run(const child_settings_t *settings)
 {
     static zygote_t zygote;
@@ -173,6 +183,7 @@ status_t zygote_run(const child_settings_t *settings)
     close_range(ZYGOTE_CHANNEL + 1, ~0U, 0);
     zygote.settings = settings;
     TRY(prepare(&zygote));
+    tidy_heap();
     TRY(channel_send(ZYGOTE_CHANNEL, &ready, NULL, 0, true));
     serve(&zygote);
     return STATUS_OK;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -142,6 +143,52 @@ static void threads_do_not_mix_lines(void **state)
     assert_int_equal(lines, 800);
 }
 
+static long size_now(void)
+{
+    struct stat info;
+    assert_int_equal(fstat(fileno(captured), &info), 0);
+    return (long)info.st_size;
+}
+
+/* A thread of its own: what it says afterwards would wait, too. */
+static void *hold_back(void *argument)
+{
+    (void)argument;
+    log_hold();
+    log_info("first");
+    log_info("second");
+    assert_true(log_is_held());
+    assert_int_equal(size_now(), 0);
+    log_pass_on();
+    assert_false(log_is_held());
+    long passed_on = size_now();
+    assert_true(passed_on > 0);
+    log_info("third");
+    assert_int_equal(size_now(), passed_on);
+    log_warning("fourth"); /* takes along what waits */
+    assert_false(log_is_held());
+    for (int i = 0; i < 1000; i++)
+        log_info("many");
+    assert_true(size_now() > passed_on + 32 * 1024);
+    log_pass_on();
+    return NULL;
+}
+
+static void lines_can_wait_for_others(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    capture();
+    log_open("test", LOG_INFO);
+    assert_int_equal(pthread_create(&thread, NULL, hold_back, NULL), 0);
+    pthread_join(thread, NULL);
+    AUTO_FREE char *text = captured_text();
+    const char *at = text;
+    static const char *const events[] = {"first", "second", "third", "fourth", "many"};
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        assert_non_null(at = strstr(at, events[i]));
+}
+
 static void knows_its_levels(void **state)
 {
     (void)state;
@@ -157,6 +204,7 @@ int main(void)
         cmocka_unit_test(keeps_a_line_within_its_limit),
         cmocka_unit_test(texts_of_strangers_stay_within_their_line),
         cmocka_unit_test(threads_do_not_mix_lines),
+        cmocka_unit_test(lines_can_wait_for_others),
         cmocka_unit_test(knows_its_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
