@@ -50,11 +50,19 @@ static status_t times_read(const char *value, time_text_t out_low, time_text_t o
     return STATUS_OK;
 }
 
-/* " AND column >= low AND column <= high"; what has no value is in no range. */
+/*
+ * " AND column >= low AND column <= high"; what has no value is in no range. One day is " AND column =
+ * low": of that PostgreSQL knows how many rows there are without the value, and plans it once.
+ */
 static status_t between(condition_t *condition, const char *column, const char *low,
                         const char *high)
 {
     int number = 0;
+    if (*low && strcmp(low, high) == 0) {
+        TRY(condition_add_text(condition, low, strlen(low), &number));
+        buffer_printf(&condition->sql, " AND %s = $%d", column, number);
+        return STATUS_OK;
+    }
     TRY(condition_add_text(condition, *low ? low : "0", *low ? strlen(low) : 1, &number));
     buffer_printf(&condition->sql, " AND %s >= $%d", column, number);
     if (!*high)

@@ -58,7 +58,7 @@ static inline void study_make(uint64_t number, study_t *study)
     uint64_t mix = number * UINT64_C(0x9E3779B97F4A7C15);
     snprintf(study->uid, sizeof study->uid, "1.2.826.0.1.%" PRIu64, number + 1);
     snprintf(study->patient_id, sizeof study->patient_id, "PID%07" PRIu64, number / 3);
-    snprintf(study->name, sizeof study->name, "%s%" PRIu64 "^%s", family_names[mix % FAMILIES],
+    snprintf(study->name, sizeof study->name, "%s%03" PRIu64 "^%s", family_names[mix % FAMILIES],
              mix / 64 % 1000, given_names[mix / 4096 % GIVEN]);
     uint64_t born = number / 3 * UINT64_C(0x9E3779B97F4A7C15) >> 16;
     snprintf(study->birth_date, sizeof study->birth_date, "%04d%02d%02d", 1930 + (int)(born % 80),
