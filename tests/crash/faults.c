@@ -35,7 +35,7 @@ typedef struct {
 } page_t;
 
 static page_t *page;
-static uint32_t depth; /* 0: the service; 1: its child; 2: its child's child */
+static uint32_t depth; /* 0: the service, and a program that it starts; 1: a child of either */
 
 __attribute__((constructor)) static void open_page(void)
 {

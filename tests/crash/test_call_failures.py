@@ -20,7 +20,7 @@ from test_kill import CT
 
 CALLS = os.environ.get("ZPACS_CRASH_CALLS", "3")  # of each kind; "all"
 SEED = int(os.environ.get("ZPACS_CRASH_SEED", random.randrange(1, 10000)))
-PLACES = {"index": ("index", 0), "dicomweb": ("dicomweb", 0), "dimse": ("dimse", 0), "association": ("dimse", 2)}
+PLACES = {"index": ("index", 0), "dicomweb": ("dicomweb", 0), "dimse": ("dimse", 0), "association": ("dimse", 1)}
 KINDS = {"memory": faults.ALLOCATE, "write": faults.WRITE, "sync": faults.SYNC}
 
 
