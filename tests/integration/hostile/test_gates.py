@@ -5,6 +5,9 @@ import pytest
 from instances import instance, part10, uid_of
 from stack import wait_until
 from strangers import upload
+from watch import inventory
+
+HELD_MIB = {"index": 128, "dimse": 32, "dicomweb": 256}
 
 
 def test_nginx_has_its_time_limits(stack):
@@ -13,6 +16,13 @@ def test_nginx_has_its_time_limits(stack):
     for name in ("client_header_timeout", "client_body_timeout"):
         assert re.findall(rf"^\s*{name} (\w+);", text, re.MULTILINE) == ["10s"]
     assert dict(re.findall(r"^\s*limit_conn (\w+) (\d+);", text, re.MULTILINE)) == {"address": "48", "uploads": "12"}
+
+
+def test_a_stack_at_rest_is_small(warm):
+    wait_until(lambda: inventory(warm))
+    held = {service: row[0] for service, row in inventory(warm).items()}
+    print(f"\n{held} MiB")
+    assert all(held[service] < most for service, most in HELD_MIB.items()) and sum(held.values()) < 200, held
 
 
 @pytest.fixture(scope="module")
