@@ -1,19 +1,12 @@
 #include "base/text.h"
-#include "http/request.h"
+#include "http/output.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum {
-    HEADER_VALUE_MAX = 4096,
-    WRITE_MAX = 16 * 1024 * 1024, /* CivetWeb counts in int */
-    AHEAD_MAX = 1024 * 1024,      /* of a file, beyond which the kernel's own readahead has begun */
-};
+enum { HEADER_VALUE_MAX = 4096 };
 
 static const struct {
     int status;
@@ -72,73 +65,6 @@ static const char *status_error(int status)
 {
     size_t row = status_row(status);
     return row < sizeof statuses / sizeof *statuses ? statuses[row].name : "INTERNAL";
-}
-
-/* ---- output ---------------------------------------------------------------------------------- */
-
-static void send_bytes(http_request_t *request, const void *bytes, size_t length)
-{
-    const char *at = bytes;
-    while (length > 0 && !request->broken) {
-        size_t step = length < WRITE_MAX ? length : WRITE_MAX;
-        int sent = mg_write(request->connection, at, step);
-        if (sent < 0 || (size_t)sent != step) {
-            request->broken = true;
-            return;
-        }
-        request->sent_bytes += step;
-        at += step;
-        length -= step;
-    }
-}
-
-/* Closes the chunk being gathered: its size in front, its line end behind (RFC 9112 7.1). An empty
- * one is taken back: it would end the body. */
-static void close_chunk(http_request_t *request)
-{
-    size_t data = request->output_length - request->chunk_start - HTTP_CHUNK_HEAD;
-    if (data == 0) {
-        request->output_length = request->chunk_start;
-        return;
-    }
-    uint8_t *head = request->output + request->chunk_start;
-    for (int i = 7; i >= 0; i--, data >>= 4)
-        head[i] = (uint8_t) "0123456789abcdef"[data & 15];
-    head[8] = '\r';
-    head[9] = '\n';
-    request->output[request->output_length++] = '\r';
-    request->output[request->output_length++] = '\n';
-}
-
-static void flush_output(http_request_t *request)
-{
-    if (request->chunked_answer)
-        close_chunk(request);
-    send_bytes(request, request->output, request->output_length);
-    request->output_length = request->chunked_answer ? HTTP_CHUNK_HEAD : 0;
-    request->chunk_start = 0;
-}
-
-static size_t output_room(const http_request_t *request)
-{
-    return HTTP_OUTPUT_SIZE - HTTP_CHUNK_TAIL - request->output_length;
-}
-
-static void put(http_request_t *request, const void *bytes, size_t length)
-{
-    const uint8_t *at = bytes;
-    while (length > 0 && !request->broken) {
-        size_t room = output_room(request);
-        if (room == 0) {
-            flush_output(request);
-            continue;
-        }
-        size_t step = length < room ? length : room;
-        memcpy(request->output + request->output_length, at, step);
-        request->output_length += step;
-        at += step;
-        length -= step;
-    }
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
@@ -219,15 +145,10 @@ void http_begin(http_request_t *request, int status, const char *content_type,
 
     request->begun = true;
     request->output_length = 0;
-    put(request, head.data, head.length);
+    output_put(request, head.data, head.length);
     request->promised = no_content || content_length < 0 ? 0 : (uint64_t)content_length;
-    if (chunked && !request->is_head) {
-        if (output_room(request) <= HTTP_CHUNK_HEAD)
-            flush_output(request);
-        request->chunked_answer = true;
-        request->chunk_start = request->output_length;
-        request->output_length += HTTP_CHUNK_HEAD;
-    }
+    if (chunked && !request->is_head)
+        output_begin_chunks(request);
 }
 
 /* ---- body ------------------------------------------------------------------------------------ */
@@ -250,46 +171,21 @@ bool http_write(http_request_t *request, const void *bytes, size_t length)
     if (!request->begun || request->ended)
         return false;
     length = (size_t)allowance(request, length);
-    if (length > output_room(request) && !request->chunked_answer) {
-        flush_output(request); /* straight from the caller's memory: no copy */
-        send_bytes(request, bytes, length);
-    } else {
-        put(request, bytes, length);
-    }
+    if (length > output_room(request) && !request->chunked_answer)
+        output_send(request, bytes, length);
+    else
+        output_put(request, bytes, length);
     return !request->broken;
-}
-
-/* All of a frame at once: the first pread would wait for its own part only, and the next one for what
- * the kernel guesses, which is more than the frame. Of what is in memory it costs a look. */
-static void read_ahead(int fd, uint64_t offset, uint64_t length)
-{
-    uint64_t ahead = length < AHEAD_MAX ? length : AHEAD_MAX;
-    if (ahead > 0)
-        (void)posix_fadvise(fd, (off_t)offset, (off_t)ahead, POSIX_FADV_WILLNEED);
 }
 
 bool http_write_file(http_request_t *request, int fd, uint64_t offset, uint64_t length)
 {
     if (!request->begun || request->ended)
         return false;
-    length = allowance(request, length);
-    read_ahead(fd, offset, length);
-    while (length > 0 && !request->broken) {
-        if (output_room(request) == 0)
-            flush_output(request);
-        size_t room = output_room(request);
-        size_t wanted = length < room ? (size_t)length : room;
-        ssize_t got = pread(fd, request->output + request->output_length, wanted, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            http_fail(request, got < 0 ? fail(STATUS_UNAVAILABLE, "the stored bytes cannot be read")
-                                       : fail(STATUS_INTERNAL, "the stored bytes end too early"));
-            return false;
-        }
-        request->output_length += (size_t)got;
-        offset += (uint64_t)got;
-        length -= (uint64_t)got;
+    status_t status = output_file(request, fd, offset, allowance(request, length));
+    if (status != STATUS_OK) {
+        http_fail(request, status);
+        return false;
     }
     return !request->broken;
 }
@@ -302,15 +198,9 @@ void http_end(http_request_t *request)
         http_abort(request);
         return;
     }
-    if (request->chunked_answer) { /* the last chunk goes out in one write with what is gathered */
-        static const char last_chunk[] = "0\r\n\r\n";
-        if (output_room(request) < sizeof last_chunk)
-            flush_output(request);
-        close_chunk(request);
-        request->chunked_answer = false;
-        put(request, last_chunk, sizeof last_chunk - 1);
-    }
-    flush_output(request);
+    if (request->chunked_answer)
+        output_end_chunks(request);
+    output_flush(request);
     request->ended = true;
 }
 

@@ -27,7 +27,7 @@ struct http_server {
     struct mg_context *civetweb;
     int port;
     _Atomic int under_way;
-    _Atomic bool draining;
+    _Atomic bool draining, stopping;
 };
 
 /* The last thing CivetWeb said in this thread: why a start failed. */
@@ -286,6 +286,8 @@ static int begin_request(struct mg_connection *connection)
     server->under_way++;
     http_request_t *request = memory_allocate(sizeof *request);
     request->connection = connection;
+    request->stopping = &server->stopping;
+    request->silence_ms = server->options.read_timeout_ms;
     request->info = info;
     request->path = info->local_uri_raw;
     request->length = -1;
@@ -458,6 +460,7 @@ void http_server_stop(http_server_t **server)
 {
     if (!*server)
         return;
+    (*server)->stopping = true;
     mg_stop((*server)->civetweb);
     mg_exit_library();
     free(*server);

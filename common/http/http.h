@@ -105,7 +105,7 @@ void http_end(http_request_t *request);
 
 /*
  * A streamed answer that cannot be finished: 500 while no byte of it has left (http_write gathers some
- * 100 KB first), else the connection is cut, so that the client sees it. http_fail says why. A handler
+ * 100 KB first, http_write_file 16 KB), else the connection is cut, so that the client sees it. http_fail says why. A handler
  * that returns between http_begin and http_end does the same. Does nothing behind an error that
  * http_write_file has answered with.
  */

@@ -16,6 +16,8 @@ enum {
 
 struct http_request {
     struct mg_connection *connection;
+    const _Atomic bool *stopping; /* of the server */
+    int silence_ms;               /* of a peer that takes nothing, before it is given up */
     const struct mg_request_info *info;
     const char *path;
     http_path_t segments;

@@ -3,20 +3,17 @@
 #include "base/memory.h"
 #include "http/http.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
-/* A real server, and a client that writes bytes into a socket: nothing between that repairs them. */
+#include "client.h"
+
+/* A real server and a client of bytes. */
 
 enum { LARGE = 3 * 1000 * 1000 };
 
@@ -191,53 +188,10 @@ static bool admit(void *context, http_request_t *request)
 
 /* ---- the client ------------------------------------------------------------------------------ */
 
-static int connect_server(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)http_server_port(server))};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    struct timeval limit = {10, 0};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    return fd;
-}
-
-static void send_all(int fd, const void *bytes, size_t length)
-{
-    const char *at = bytes;
-    while (length > 0) {
-        ssize_t sent = send(fd, at, length, MSG_NOSIGNAL);
-        assert_true(sent > 0);
-        at += sent;
-        length -= (size_t)sent;
-    }
-}
-
-static void read_to_end(int fd, buffer_t *out)
-{
-    for (;;) {
-        buffer_reserve(out, 65536);
-        ssize_t got = recv(fd, out->data + out->length, 65536, 0);
-        if (got <= 0)
-            return;
-        out->length += (size_t)got;
-    }
-}
-
-/* One request on a connection of its own, and all that comes back. */
 static const char *exchange(const char *request, buffer_t *answer)
 {
-    int fd = connect_server();
-    send_all(fd, request, strlen(request));
-    shutdown(fd, SHUT_WR);
-    read_to_end(fd, answer);
-    close(fd);
-    return buffer_text(answer);
+    return exchange_with(server, request, answer);
 }
-
-#define TAIL     " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-#define HEAD_END "Host: x\r\nConnection: close\r\n"
 
 static void answers_each_request(void **state)
 {
@@ -362,15 +316,6 @@ static void answers_each_request(void **state)
     }
 }
 
-static const uint8_t *body_of(buffer_t *answer, size_t *out_length)
-{
-    const char *end = strstr(buffer_text(answer), "\r\n\r\n");
-    assert_non_null(end);
-    const uint8_t *body = (const uint8_t *)end + 4;
-    *out_length = answer->length - (size_t)(body - answer->data);
-    return body;
-}
-
 static void sends_large_answers(void **state)
 {
     (void)state;
@@ -387,22 +332,7 @@ static void sends_large_answers(void **state)
     assert_memory_equal(body, large + 7, LARGE - 7);
 
     exchange("GET /chunks" TAIL, &chunks);
-    assert_non_null(strstr(buffer_text(&chunks), "Transfer-Encoding: chunked\r\n"));
-    body = body_of(&chunks, &length);
-    for (;;) {
-        char *rest;
-        unsigned long size = strtoul((const char *)body, &rest, 16);
-        assert_memory_equal(rest, "\r\n", 2);
-        body = (const uint8_t *)rest + 2;
-        if (size == 0)
-            break;
-        buffer_append(&joined, body, size);
-        body += size;
-        assert_memory_equal(body, "\r\n", 2);
-        body += 2;
-    }
-    assert_memory_equal(body, "\r\n", 2);
-    assert_ptr_equal(body + 2, chunks.data + chunks.length);
+    join_chunks(&chunks, &joined);
     assert_int_equal(joined.length, LARGE);
     assert_memory_equal(joined.data, large, LARGE);
 }
@@ -488,7 +418,7 @@ static void an_early_answer_arrives(void **state)
     static const char head[] =
         "POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n";
     AUTO_BUFFER answer = {0};
-    int fd = connect_server();
+    int fd = connect_to(server);
     send_all(fd, head, sizeof head - 1);
     send_all(fd, body, sizeof body);
     read_to_end(fd, &answer);
@@ -517,10 +447,7 @@ static void drains(void **state)
     http_server_options_t options = {
         .address = "127.0.0.1:0", .threads = 2, .routes = routes, .read_timeout_ms = 2000};
     assert_int_equal(http_server_start(&options, &other), STATUS_OK);
-    http_server_t *usual = server;
-    server = other;
-    int fd = connect_server();
-    server = usual;
+    int fd = connect_to(other);
     static const char half[] = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na";
     send_all(fd, half, strlen(half));
     for (int i = 0; i < 1000 && http_server_is_drained(other); i++)
@@ -556,7 +483,7 @@ static void ends_a_body_that_trickles(void **state)
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         AUTO_BUFFER answer = {0};
         server = other;
-        int fd = connect_server();
+        int fd = connect_to(server);
         server = usual;
         send_all(fd, heads[i], strlen(heads[i]));
         for (int n = 0; n < 200 && send(fd, "x", 1, MSG_NOSIGNAL) == 1; n++)
@@ -573,7 +500,7 @@ static void reads_over_for_a_while_only(void **state)
 {
     (void)state;
     static const char head[] = "POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
-    int fd = connect_server(), sent = 0;
+    int fd = connect_to(server), sent = 0;
     send_all(fd, head, strlen(head));
     while (sent < 1000 && send(fd, "x", 1, MSG_NOSIGNAL) == 1) {
         sent++;
