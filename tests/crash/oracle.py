@@ -13,7 +13,7 @@ from stack import wait_until
 from test_archive import dataset_of
 from test_kill import JSON
 
-PAGE = 5000
+PAGE = 1000  # query_limit_max
 INDEX_SECONDS = 60
 LATE_SECONDS = 20
 ANY = 'multipart/related; type="application/dicom"; transfer-syntax=*'

@@ -106,15 +106,26 @@ def kill(stack, victim):
     return bool(pids)
 
 
+PAGE = 1000  # query_limit_max
+
+
 def stored(stack, study):
     """SOP Instance UIDs that a query finds; None while the archive does not answer."""
+    found = []
     with stack.session() as session:
-        try:
-            answer = session.get(f"{stack.web}/studies/{study}/instances?limit=5000", timeout=10,
-                                 headers={"Accept": JSON})
-        except requests.RequestException:
-            return None
-    return [row["00080018"]["Value"][0] for row in answer.json()] if answer.status_code == 200 else None
+        while len(found) % PAGE == 0:
+            try:
+                answer = session.get(f"{stack.web}/studies/{study}/instances?limit={PAGE}&offset={len(found)}", timeout=10,
+                                     headers={"Accept": JSON})
+            except requests.RequestException:
+                return None
+            if answer.status_code != 200:
+                return None
+            page = [row["00080018"]["Value"][0] for row in answer.json()]
+            found += page
+            if not page:
+                break
+    return found
 
 
 def check_everything_is_there(stack, sender):
