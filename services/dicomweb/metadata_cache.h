@@ -14,7 +14,8 @@
  *
  * Made once per series and base URL: threads that want the same one at once wait for the one that
  * makes it. All of it together, with what is being made and what is still being sent, is never more
- * than bytes_max, and one entry never more than its share; the least recently used goes first.
+ * than bytes_max, and one entry never more than its share; the least recently used goes first. Not counted:
+ * the second half of one series while it is made beside the first (metadata_make.c), within its share.
  */
 typedef struct metadata_cache metadata_cache_t;
 

@@ -22,7 +22,8 @@ typedef struct {
     metadata_slice_t *slices; /* offsets from the beginning of json */
     buffer_t *json;
     size_t count;
-    size_t reserved; /* of the capacity of json */
+    size_t reserved; /* for the capacity of json */
+    bool is_beside;
     bool fits;
     status_t status;
     char why[WHY_SIZE];
@@ -34,12 +35,12 @@ size_t metadata_entry_cost(const metadata_entry_t *entry, size_t json)
     return sizeof *entry + strlen(entry->base) + entry->count * sizeof *entry->slices + json;
 }
 
+/* ---- one run --------------------------------------------------------------------------------- */
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
-
-/* ---- one run --------------------------------------------------------------------------------- */
 
 /* The first batch tells about how much all of the series will be. */
 static bool is_hopeless(const run_t *run, size_t made)
@@ -48,21 +49,56 @@ static bool is_hopeless(const run_t *run, size_t made)
            metadata_cache_share(run->dicomweb->metadata) / run->entry->count;
 }
 
-static bool has_room(run_t *run)
+/* A half that is made beside the other takes its room when it is put behind it. */
+static bool has_room(run_t *run, size_t capacity)
 {
-    size_t more = run->json->capacity - run->reserved;
-    if (more > 0 && !metadata_cache_reserve(run->dicomweb->metadata, run->entry, more))
+    metadata_cache_t *cache = run->dicomweb->metadata;
+    if (run->is_beside)
+        return capacity <= metadata_cache_share(cache);
+    if (capacity <= run->reserved)
+        return true;
+    if (!metadata_cache_reserve(cache, run->entry, capacity - run->reserved))
         return false;
-    run->reserved += more;
+    run->reserved = capacity;
     return true;
+}
+
+static bool grow(run_t *run, size_t capacity)
+{
+    if (capacity <= run->json->capacity)
+        return true;
+    if (!has_room(run, capacity))
+        return false;
+    run->json->data = memory_resize(run->json->data, capacity);
+    run->json->capacity = capacity;
+    return true;
+}
+
+/* About as much as it will be, but no large part of what there is. */
+static bool begin(run_t *run)
+{
+    return grow(run, least(run->count * BYTES_PER_INSTANCE,
+                           metadata_cache_share(run->dicomweb->metadata) / 4));
+}
+
+/* By half at a time, for a quarter more than the batch will take; what is more than that shows behind it. */
+static bool grow_for_batch(run_t *run, size_t made)
+{
+    const buffer_t *json = run->json;
+    size_t each = made ? json->length / made : BYTES_PER_INSTANCE;
+    size_t needed = json->length + (each + each / 4) * least(METADATA_BATCH, run->count - made);
+    size_t half_more = json->capacity + json->capacity / 2;
+    return needed <= json->capacity || grow(run, needed > half_more ? needed : half_more);
 }
 
 static status_t make_batches(run_t *run, metadata_build_t *build)
 {
     size_t count = 0;
     for (size_t made = 0; made < run->count; made += count) {
+        if (made > 0 && !grow_for_batch(run, made))
+            return STATUS_OK;
         TRY(metadata_build_next(build, run->json, run->slices + made, &count));
-        if ((made == 0 && is_hopeless(run, count)) || !has_room(run))
+        if ((made == 0 && is_hopeless(run, count)) || !has_room(run, run->json->capacity))
             return STATUS_OK;
     }
     run->fits = true;
@@ -98,12 +134,9 @@ static void append(run_t *first, const run_t *second)
     first->fits = first->fits && second->fits;
     if (!first->fits)
         return;
-    size_t needed = json->length + 1 + second->json->length;
-    if (needed > json->capacity) {
-        json->data = memory_resize(json->data, needed);
-        json->capacity = needed;
-    }
-    first->fits = has_room(first);
+    first->fits = grow(first, json->length + 1 + second->json->length);
+    if (!first->fits)
+        return;
     buffer_append_byte(json, ',');
     for (size_t i = 0; i < second->count; i++)
         second->slices[i].offset += json->length;
@@ -121,8 +154,8 @@ static bool make_halves(run_t *all)
     second.locations += first.count;
     second.slices += first.count;
     second.json = &json;
-    second.reserved = 0;
-    if (pthread_create(&thread, NULL, make_beside, &second) != 0)
+    second.is_beside = true;
+    if (!begin(&second) || pthread_create(&thread, NULL, make_beside, &second) != 0)
         return false;
     make(&first);
     pthread_join(thread, NULL);
@@ -148,33 +181,21 @@ static void make_all(run_t *all)
 
 /* ---- an entry -------------------------------------------------------------------------------- */
 
-/* Room for about as much as it will be: what is more than that is asked for as it comes. */
-static bool begin(metadata_cache_t *cache, metadata_entry_t *entry)
-{
-    size_t size = least(entry->count * BYTES_PER_INSTANCE, metadata_cache_share(cache) / 4);
-    if (!metadata_cache_reserve(cache, entry, metadata_entry_cost(entry, size)))
-        return false;
-    entry->json.data = memory_resize(NULL, size);
-    entry->json.capacity = size;
-    entry->slices = memory_allocate(entry->count * sizeof *entry->slices);
-    return true;
-}
-
 status_t metadata_make(dicomweb_t *dicomweb, const location_t *locations, size_t count,
                        metadata_entry_t *entry, bool *out_fits)
 {
     entry->count = count;
     *out_fits = false;
-    if (!begin(dicomweb->metadata, entry))
-        return STATUS_OK;
     run_t all = {.dicomweb = dicomweb,
                  .entry = entry,
                  .locations = locations,
-                 .slices = entry->slices,
                  .json = &entry->json,
                  .count = count,
-                 .reserved = entry->json.capacity,
                  .trace = dicomweb_index_trace()};
+    if (!metadata_cache_reserve(dicomweb->metadata, entry, metadata_entry_cost(entry, 0)) ||
+        !begin(&all))
+        return STATUS_OK;
+    entry->slices = all.slices = memory_allocate(count * sizeof *entry->slices);
     make_all(&all);
     *out_fits = all.fits;
     return all.status;

@@ -268,6 +268,20 @@ static void never_holds_more_than_it_may(void **state)
     assert_true(dicomweb->metadata->bytes > SMALL / 2);
 }
 
+static void keeps_one_that_takes_most_of_its_share(void **state)
+{
+    (void)state;
+    with_room_for(64 << 20);
+    metadata_entry_t *entry = get(places, LONG, BASE);
+    size_t size = entry->shelf.cost;
+    release(entry);
+    with_room_for(METADATA_CACHE_SHARE * (size + size / 2));
+    entry = get(places, LONG, BASE);
+    assert_non_null(entry);
+    assert_int_equal(entry->shelf.cost, size);
+    release(entry);
+}
+
 static void what_is_being_sent_counts(void **state)
 {
     (void)state;
@@ -387,6 +401,7 @@ int main(void)
         cmocka_unit_test(other_records_are_another_entry),
         cmocka_unit_test(is_packed_once),
         cmocka_unit_test(never_holds_more_than_it_may),
+        cmocka_unit_test(keeps_one_that_takes_most_of_its_share),
         cmocka_unit_test(what_is_being_sent_counts),
         cmocka_unit_test(keeps_nothing_without_room),
         cmocka_unit_test(forgets_what_was_deleted),
