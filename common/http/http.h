@@ -42,8 +42,8 @@ typedef struct {
     const http_route_t *routes;
     void *context;
     int read_timeout_ms; /* of a silent client */
-    int pace_bytes,
-        pace_ms; /* of a body so many bytes come within so long, or it breaks off; 0: any */
+    int pace_bytes; /* of a body so many come within pace_ms, or it breaks off; 0: at any pace */
+    int pace_ms;
     /* Asked before the routes; false: it has answered (401, 503 while draining). NULL: all may in. */
     bool (*admit)(void *context, http_request_t *request);
     /* Told of every answered request, for logs and metrics; route is NULL when none matched. */

@@ -6,9 +6,8 @@
 #include <stdbool.h>
 
 /*
- * A limit in time for one call of mg_read(): that goes on as long as a byte comes within each of its timeouts, and
- * CivetWeb shows no socket that could be closed. So the thread itself is woken, with a signal that does nothing: poll()
- * fails with EINTR, and mg_read() returns with what it has.
+ * A limit in time for one call of mg_read(): that goes on as long as a byte comes within each of its timeouts. The
+ * thread is woken with a signal that does nothing: poll() fails with EINTR, and mg_read() returns with what it has.
  *
  * Of the calling thread: begin, mg_read(), end; close when the thread ends.
  */
