@@ -56,18 +56,56 @@ static job_t *pop(jobs_t *jobs)
     return job;
 }
 
+static void rest(jobs_t *jobs, jobs_waiter_t *waiter, int wait_ms)
+{
+    int64_t end_ms = clock_monotonic_ms() + wait_ms;
+    const struct timespec end = {end_ms / 1000, end_ms % 1000 * 1000000};
+    int error = 0;
+    waiter->next = jobs->waiters;
+    jobs->waiters = waiter;
+    waiter->is_called = false;
+    while (!waiter->is_called && !error)
+        error = pthread_cond_timedwait(&waiter->called, &jobs->lock, &end);
+    jobs_waiter_t **at = &jobs->waiters;
+    while (!waiter->is_called && *at != waiter)
+        at = &(*at)->next;
+    if (!waiter->is_called)
+        *at = waiter->next;
+}
+
+static bool call_one(jobs_t *jobs)
+{
+    jobs_waiter_t *waiter = jobs->waiters;
+    if (!waiter)
+        return false;
+    jobs->waiters = waiter->next;
+    waiter->is_called = true;
+    pthread_cond_signal(&waiter->called);
+    return true;
+}
+
 /* ---- a queue -------------------------------------------------------------------------------- */
+
+void jobs_waiter_open(jobs_waiter_t *waiter)
+{
+    pthread_condattr_t monotonic;
+    *waiter = (jobs_waiter_t){.next = NULL};
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&waiter->called, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+void jobs_waiter_close(jobs_waiter_t *waiter)
+{
+    pthread_cond_destroy(&waiter->called);
+}
 
 void jobs_open(jobs_t *jobs, int bell)
 {
-    pthread_condattr_t monotonic;
     *jobs = (jobs_t){.bell = bell};
     jobs->last = &jobs->first;
     pthread_mutex_init(&jobs->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&jobs->filled, &monotonic);
-    pthread_condattr_destroy(&monotonic);
 }
 
 void jobs_destroy(jobs_t *jobs)
@@ -75,7 +113,6 @@ void jobs_destroy(jobs_t *jobs)
     job_t *job = NULL;
     while ((job = jobs_take(jobs)))
         job_destroy(&job);
-    pthread_cond_destroy(&jobs->filled);
     pthread_mutex_destroy(&jobs->lock);
 }
 
@@ -94,10 +131,9 @@ void jobs_put(jobs_t *jobs, job_t *job)
     pthread_mutex_lock(&jobs->lock);
     bool was_empty = !jobs->first;
     push(jobs, job);
+    (void)call_one(jobs);
     pthread_mutex_unlock(&jobs->lock);
-    if (jobs->bell < 0)
-        pthread_cond_signal(&jobs->filled);
-    else if (was_empty)
+    if (was_empty && jobs->bell >= 0)
         (void)!write(jobs->bell, &once, sizeof once); /* fails only after 2^64 - 2 of them */
 }
 
@@ -109,14 +145,11 @@ job_t *jobs_take(jobs_t *jobs)
     return job;
 }
 
-bool jobs_wait(jobs_t *jobs, int wait_ms, job_t **out_job)
+bool jobs_wait(jobs_t *jobs, jobs_waiter_t *waiter, int wait_ms, job_t **out_job)
 {
-    int64_t end_ms = clock_monotonic_ms() + wait_ms;
-    const struct timespec end = {end_ms / 1000, end_ms % 1000 * 1000000};
-    int error = 0;
     pthread_mutex_lock(&jobs->lock);
-    while (!jobs->first && !jobs->is_closed && !error)
-        error = pthread_cond_timedwait(&jobs->filled, &jobs->lock, &end);
+    if (!jobs->first && !jobs->is_closed)
+        rest(jobs, waiter, wait_ms);
     bool is_open = !jobs->is_closed;
     *out_job = is_open ? pop(jobs) : NULL;
     pthread_mutex_unlock(&jobs->lock);
@@ -127,6 +160,7 @@ void jobs_close(jobs_t *jobs)
 {
     pthread_mutex_lock(&jobs->lock);
     jobs->is_closed = true;
-    pthread_cond_broadcast(&jobs->filled);
+    while (call_one(jobs))
+        continue;
     pthread_mutex_unlock(&jobs->lock);
 }

@@ -32,12 +32,25 @@ void job_destroy(job_t **job);
 void job_fail(job_t *job, status_t status);
 
 /*
- * A queue between threads: a mutex and a condition. A pair of sockets within the process costs each
+ * A thread that waits at a queue. Who came last is woken first: its memory and its connection to the
+ * database are the warmest.
+ */
+typedef struct jobs_waiter {
+    struct jobs_waiter *next;
+    pthread_cond_t called;
+    bool is_called;
+} jobs_waiter_t;
+
+void jobs_waiter_open(jobs_waiter_t *waiter);
+void jobs_waiter_close(jobs_waiter_t *waiter);
+
+/*
+ * A queue between threads: a mutex and conditions. A pair of sockets within the process costs each
  * job a dozen system calls.
  */
 typedef struct {
     pthread_mutex_t lock;
-    pthread_cond_t filled;
+    jobs_waiter_t *waiters; /* the last first */
     job_t *first, **last;
     size_t count, bytes; /* of the bodies */
     bool is_closed;
@@ -54,8 +67,9 @@ void jobs_put(jobs_t *jobs, job_t *job);
 
 job_t *jobs_take(jobs_t *jobs); /* NULL: none is there */
 
-/* Waits for a job. False: the queue is closed; true and NULL: none came in time. */
-bool jobs_wait(jobs_t *jobs, int wait_ms, job_t **out_job);
+/* Waits for a job. False: the queue is closed; true and NULL: none came in time, or another thread
+ * was quicker. */
+bool jobs_wait(jobs_t *jobs, jobs_waiter_t *waiter, int wait_ms, job_t **out_job);
 
 /* From here on nobody waits; what is inside is there for jobs_take(). */
 void jobs_close(jobs_t *jobs);

@@ -54,11 +54,11 @@ static void be_idle(const lane_t *lane, void *state, int64_t *next_idle_ms)
     *next_idle_ms = clock_monotonic_ms() + IDLE_MS;
 }
 
-static void work(const lane_t *lane, void *state)
+static void work(lane_t *lane, void *state)
 {
     int64_t next_idle_ms = clock_monotonic_ms() + IDLE_MS;
     job_t *job = NULL;
-    while (jobs_wait(lane->requests, IDLE_MS, &job)) {
+    while (jobs_wait(lane->requests, &lane->waiter, IDLE_MS, &job)) {
         if (job) {
             answer(state, job);
             jobs_put(lane->answers, job);
@@ -84,8 +84,10 @@ static void *lane_main(void *argument)
 status_t lane_start(lane_t *lane)
 {
     sem_init(&lane->opened, 0, 0);
+    jobs_waiter_open(&lane->waiter);
     if (pthread_create(&lane->thread, NULL, lane_main, lane)) {
         sem_destroy(&lane->opened);
+        jobs_waiter_close(&lane->waiter);
         return fail(STATUS_UNAVAILABLE, "no thread for a lane");
     }
     sem_wait(&lane->opened);
@@ -96,4 +98,5 @@ void lane_join(lane_t *lane)
 {
     pthread_join(lane->thread, NULL);
     sem_destroy(&lane->opened);
+    jobs_waiter_close(&lane->waiter);
 }

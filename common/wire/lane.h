@@ -15,6 +15,7 @@ typedef struct {
     jobs_t *answers;  /* the router thread's */
     pthread_t thread;
     sem_t opened;
+    jobs_waiter_t waiter;
 } lane_t;
 
 /* Starts the thread and waits until its lane_open() has returned. */

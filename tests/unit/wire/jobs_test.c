@@ -27,19 +27,23 @@ static void in_turn(void **state)
 {
     (void)state;
     jobs_t jobs;
+    jobs_waiter_t waiter;
     jobs_open(&jobs, -1);
+    jobs_waiter_open(&waiter);
     assert_null(jobs_take(&jobs));
     for (int64_t i = 0; i < 3; i++)
         jobs_put(&jobs, make(i, 0));
     for (int64_t i = 0; i < 3; i++) {
         job_t *job = NULL;
-        assert_true(jobs_wait(&jobs, 0, &job));
+        assert_true(jobs_wait(&jobs, &waiter, 0, &job));
         assert_int_equal(job->deadline_ms, i);
         job_destroy(&job);
     }
     job_t *none = NULL;
-    assert_true(jobs_wait(&jobs, 1, &none));
+    assert_true(jobs_wait(&jobs, &waiter, 1, &none));
     assert_null(none);
+    assert_null(jobs.waiters);
+    jobs_waiter_close(&waiter);
     jobs_destroy(&jobs);
 }
 
@@ -92,6 +96,50 @@ static void the_bell_rings_for_the_first(void **state)
     jobs_destroy(&jobs);
 }
 
+static void *wait_for_one(void *argument)
+{
+    jobs_t *jobs = argument;
+    jobs_waiter_t waiter;
+    job_t *job = NULL;
+    jobs_waiter_open(&waiter);
+    assert_true(jobs_wait(jobs, &waiter, 60000, &job));
+    jobs_waiter_close(&waiter);
+    int64_t *number = memory_allocate(sizeof *number);
+    *number = job->deadline_ms;
+    job_destroy(&job);
+    return number;
+}
+
+static size_t waiting(jobs_t *jobs)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&jobs->lock);
+    for (const jobs_waiter_t *waiter = jobs->waiters; waiter; waiter = waiter->next)
+        count++;
+    pthread_mutex_unlock(&jobs->lock);
+    return count;
+}
+
+static void who_came_last_is_woken_first(void **state)
+{
+    (void)state;
+    jobs_t jobs;
+    pthread_t threads[READERS];
+    jobs_open(&jobs, -1);
+    for (size_t i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_one, &jobs), 0);
+        while (waiting(&jobs) != i + 1)
+            usleep(1000);
+    }
+    for (int64_t i = READERS - 1; i >= 0; i--) {
+        AUTO_FREE int64_t *number = NULL;
+        jobs_put(&jobs, make(i, 0));
+        pthread_join(threads[i], (void **)&number);
+        assert_int_equal(*number, i);
+    }
+    jobs_destroy(&jobs);
+}
+
 typedef struct {
     jobs_t *jobs;
     int64_t sum;
@@ -100,10 +148,13 @@ typedef struct {
 static void *read_until_closed(void *argument)
 {
     reader_t *reader = argument;
-    for (job_t *job = NULL; jobs_wait(reader->jobs, 60000, &job);) {
+    jobs_waiter_t waiter;
+    jobs_waiter_open(&waiter);
+    for (job_t *job = NULL; jobs_wait(reader->jobs, &waiter, 60000, &job);) {
         reader->sum += job ? job->deadline_ms : 0;
         job_destroy(&job);
     }
+    jobs_waiter_close(&waiter);
     return NULL;
 }
 
@@ -142,6 +193,7 @@ int main(void)
         cmocka_unit_test(in_turn),
         cmocka_unit_test(there_is_an_end_to_the_room),
         cmocka_unit_test(the_bell_rings_for_the_first),
+        cmocka_unit_test(who_came_last_is_woken_first),
         cmocka_unit_test(each_is_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
