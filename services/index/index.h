@@ -120,6 +120,9 @@ status_t remake_run(index_t *index, const pack_record_t *old, uid_text_t out_sop
 
 /* locate.c */
 status_t locate_run(database_t *reader, const Index__Locate *query, Index__Located *reply);
+/* Asks for some instance, and forgets it: the first question of somebody finds its statements
+ * prepared, and the pages on the way in memory. */
+void locate_warm(database_t *reader);
 
 /* statistics.c */
 status_t statistics_read(index_t *index, database_t *reader, Index__Statistics *reply);

@@ -233,3 +233,32 @@ status_t locate_run(database_t *reader, const Index__Locate *query, Index__Locat
     database_rollback(reader);
     return status;
 }
+
+static status_t newest_find(database_t *reader, uid_text_t out_sop)
+{
+    AUTO_STATEMENT *find = NULL;
+    bool row = false;
+    TRY(database_prepare(
+        reader, "SELECT sop_instance_uid FROM instances ORDER BY received_us DESC LIMIT 1", &find));
+    TRY(statement_step(find, &row));
+    if (!row)
+        return fail(STATUS_NOT_FOUND, "there is no instance");
+    snprintf(out_sop, sizeof(uid_text_t), "%s", statement_text(find, 0));
+    return STATUS_OK;
+}
+
+void locate_warm(database_t *reader)
+{
+    uid_text_t sop;
+    if (newest_find(reader, sop) != STATUS_OK)
+        return;
+    Index__Scope scope = INDEX__SCOPE__INIT;
+    Index__Locate query = INDEX__LOCATE__INIT;
+    Index__Located *reply = memory_allocate(sizeof *reply);
+    scope.kind = INDEX__SCOPE__KIND__ALL;
+    query.scope = &scope;
+    query.sop_instance_uid = sop;
+    index__located__init(reply);
+    (void)locate_run(reader, &query, reply);
+    index__located__free_unpacked(reply, NULL);
+}

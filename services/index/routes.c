@@ -260,6 +260,8 @@ void *index_lane_open(void *context, int lane)
     state->index = context;
     if (lane != 0 && database_open(state->index->location, true, &state->reader) != STATUS_OK)
         log_error("reader.unavailable", LOG_TEXT("reason", fail_detail()));
+    else if (lane != 0)
+        locate_warm(state->reader);
     return state;
 }
 
