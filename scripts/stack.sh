@@ -358,7 +358,7 @@ stack_status() {
     return $bad
 }
 
-# refused_now: what dimse tells of those it refused, as JSON (services/dimse/refused.h)
+# refused_now: what dimse tells of those it refused, as JSON (services/dimse/door/refused.h)
 refused_now() {
     curl -fsS --noproxy '*' --max-time 5 "http://127.0.0.1:${ADMIN[dimse]}/refused" 2>/dev/null
 }

@@ -1,7 +1,7 @@
 #ifndef ZPACS_DICOMWEB_CONTEXT_H
 #define ZPACS_DICOMWEB_CONTEXT_H
 
-#include "dicomweb/index_pool.h"
+#include "dicomweb/location/index_pool.h"
 #include "pack/pool.h"
 #include "pack/space.h"
 #include "pack/store.h"

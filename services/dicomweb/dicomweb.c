@@ -4,11 +4,11 @@
 #include "base/memory.h"
 #include "crypto/crypto.h"
 #include "dicomweb/doorbell.h"
-#include "dicomweb/frame_cache.h"
-#include "dicomweb/inflated.h"
-#include "dicomweb/location_cache.h"
-#include "dicomweb/metadata_cache.h"
-#include "dicomweb/metadata_plan.h"
+#include "dicomweb/retrieve/frame_cache.h"
+#include "dicomweb/instance/inflated.h"
+#include "dicomweb/location/location_cache.h"
+#include "dicomweb/metadata/metadata_cache.h"
+#include "dicomweb/metadata/metadata_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "client/index_doorbell.h"
-#include "dicomweb/index_access.h"
-#include "dicomweb/location_cache.h"
-#include "dicomweb/metadata_cache.h"
+#include "dicomweb/location/index_access.h"
+#include "dicomweb/location/location_cache.h"
+#include "dicomweb/metadata/metadata_cache.h"
 #include "log/log.h"
 #include "service/metrics.h"
 

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "crypto/crypto.h"
 #include "dicomweb/context.h"
-#include "dicomweb/index_access.h"
+#include "dicomweb/location/index_access.h"
 
 #include <ctype.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* dicomweb: QIDO-RS, WADO-RS, STOW-RS and the study API. README.md says how to find one's way. */
 #include "base/memory.h"
 #include "dicomweb/dicomweb.h"
-#include "dicomweb/index_access.h"
+#include "dicomweb/location/index_access.h"
 #include "log/log.h"
 #include "service/metrics.h"
 

@@ -1,5 +1,5 @@
 #include "dicomweb/handlers.h"
-#include "dicomweb/url.h"
+#include "dicomweb/form/url.h"
 
 #define STUDIES  URL_DICOMWEB "/studies"
 #define STUDY    STUDIES "/{study}"

@@ -3,7 +3,7 @@
 
 #include "base/status.h"
 #include "base/ulid.h"
-#include "dimse/address.h"
+#include "dimse/door/address.h"
 #include "pack/writer.h"
 
 #include <stddef.h>

@@ -3,9 +3,9 @@
  */
 #include "base/clock.h"
 #include "base/memory.h"
-#include "dimse/courier.h"
-#include "dimse/listener.h"
-#include "dimse/zygote.h"
+#include "dimse/courier/courier.h"
+#include "dimse/door/listener.h"
+#include "dimse/zygote/zygote.h"
 #include "log/log.h"
 
 #include <signal.h>

@@ -2,11 +2,11 @@
 #define ZPACS_INDEX_INDEX_H
 
 #include "index.pb-c.h"
-#include "index/batch.h"
-#include "index/changes.h"
+#include "index/ingest/batch.h"
+#include "index/changes/changes.h"
 #include "index/config.h"
-#include "index/progress.h"
-#include "index/rows.h"
+#include "index/ingest/progress.h"
+#include "index/rows/rows.h"
 #include "pack/pool.h"
 #include "pack/reserve.h"
 #include "wire/wire.h"

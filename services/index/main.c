@@ -1,4 +1,4 @@
-#include "index/compaction.h"
+#include "index/compaction/compaction.h"
 
 #include "base/clock.h"
 #include "base/memory.h"

@@ -1,4 +1,4 @@
-#include "index/find.h"
+#include "index/find/find.h"
 #include "index/index.h"
 
 #include "base/clock.h"

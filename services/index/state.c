@@ -1,9 +1,9 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "index/compaction.h"
+#include "index/compaction/compaction.h"
 #include "index/index.h"
-#include "index/schema.h"
+#include "index/rows/schema.h"
 #include "log/log.h"
 #include "service/metrics.h"
 

@@ -13,10 +13,10 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dicom/transfer_syntax.h"
-#include "index/bookmark.h"
-#include "index/changes.h"
-#include "index/find.h"
-#include "index/schema.h"
+#include "index/find/bookmark.h"
+#include "index/changes/changes.h"
+#include "index/find/find.h"
+#include "index/rows/schema.h"
 #include "synthetic.h"
 
 enum { BATCH = 250, ASKED = 400, ROUNDS = 3 };

@@ -1,7 +1,7 @@
 #include "dicomweb/store/store.h"
 
 #include "base/clock.h"
-#include "dicomweb/index_access.h"
+#include "dicomweb/location/index_access.h"
 #include "dicomweb/store/packs.h"
 
 #include <unistd.h>

@@ -1,8 +1,8 @@
 
 #include "base/text.h"
 #include "dicomweb/handlers.h"
-#include "dicomweb/index_access.h"
-#include "dicomweb/location_cache.h"
+#include "dicomweb/location/index_access.h"
+#include "dicomweb/location/location_cache.h"
 #include "log/log.h"
 
 /* DELETE of a study, series or instance. PS3.18 has none; the form is the one other archives use:

@@ -1,7 +1,7 @@
 #include "dicomweb/store/packs.h"
 
 #include "base/clock.h"
-#include "dicomweb/index_access.h"
+#include "dicomweb/location/index_access.h"
 #include "dicomweb/store/room.h"
 #include "log/log.h"
 #include "service/metrics.h"

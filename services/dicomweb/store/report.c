@@ -1,6 +1,6 @@
 #include "dicomweb/store/store.h"
 
-#include "dicomweb/url.h"
+#include "dicomweb/form/url.h"
 
 #include <string.h>
 

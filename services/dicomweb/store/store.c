@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "dicomweb/handlers.h"
-#include "dicomweb/negotiate.h"
+#include "dicomweb/form/negotiate.h"
 #include "dicomweb/store/room.h"
 #include "log/log.h"
 #include "service/metrics.h"

@@ -2,7 +2,7 @@
  * zpacs-dimse-zygote: forks the processes of associations. dimse starts it, with one end of a channel as
  * descriptor 3, its own environment, and the path of its configuration file if it has one.
  */
-#include "dimse/zygote.h"
+#include "dimse/zygote/zygote.h"
 
 #include <stdio.h>
 

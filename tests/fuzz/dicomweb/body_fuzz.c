@@ -1,5 +1,5 @@
 /* The body of a request to /api: how deep it is must be known before the parser that calls itself goes down there. */
-#include "dicomweb/json_depth.h"
+#include "dicomweb/manage/json_depth.h"
 
 #include <jansson.h>
 #include <stdint.h>

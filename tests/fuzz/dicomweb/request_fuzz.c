@@ -3,12 +3,12 @@
  * of a query, Host, Accept, Accept-Encoding. Each keeps its limits.
  */
 #include "base/memory.h"
-#include "dicomweb/byte_range.h"
-#include "dicomweb/frame_list.h"
-#include "dicomweb/gzip.h"
-#include "dicomweb/negotiate.h"
-#include "dicomweb/query_parse.h"
-#include "dicomweb/url.h"
+#include "dicomweb/form/byte_range.h"
+#include "dicomweb/retrieve/frame_list.h"
+#include "dicomweb/form/gzip.h"
+#include "dicomweb/form/negotiate.h"
+#include "dicomweb/query/query_parse.h"
+#include "dicomweb/form/url.h"
 
 #include <ctype.h>
 #include <stdlib.h>

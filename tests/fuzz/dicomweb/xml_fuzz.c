@@ -3,7 +3,7 @@
  * of others takes, and the XML is well-formed. The first byte chooses the transfer syntax.
  */
 #include "dicom/json.h"
-#include "dicomweb/xml.h"
+#include "dicomweb/form/xml.h"
 
 #include "../dicom/pick_syntax.h"
 

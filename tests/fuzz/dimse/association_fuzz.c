@@ -12,8 +12,8 @@
  * is the whole stream. Then the connection is closed.
  */
 #include "base/memory.h"
-#include "dimse/child.h"
-#include "dimse/sandbox.h"
+#include "dimse/association/child.h"
+#include "dimse/association/sandbox.h"
 #include "pack/file.h"
 #include "pack/store.h"
 #include "../scratch.h"

@@ -1,5 +1,5 @@
 /* PROXY headers: an answer for any bytes; one that is taken is a prefix, and stays it. */
-#include "dimse/proxy_protocol.h"
+#include "dimse/door/proxy_protocol.h"
 
 #include <stdlib.h>
 

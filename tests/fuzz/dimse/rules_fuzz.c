@@ -2,7 +2,7 @@
  * dimse.yaml from anybody who may write it, the list of AE titles above all: refused with a sentence,
  * or a table of rules that lets in nobody whom no line names.
  */
-#include "dimse/rules.h"
+#include "dimse/association/rules.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,8 +11,8 @@
  *                                           SAY_RAW: a message of just these bytes
  *                                           WRITE: to the pack, `what >> 2` blocks behind the start
  */
-#include "dimse/refusal.h"
-#include "dimse/session.h"
+#include "dimse/door/refusal.h"
+#include "dimse/courier/session.h"
 
 #include "base/memory.h"
 #include "log/log.h"

@@ -4,9 +4,9 @@
  * byte chooses the transfer syntax.
  */
 #include "base/text.h"
-#include "index/answer.h"
-#include "index/extract.h"
-#include "index/fold.h"
+#include "index/find/answer.h"
+#include "index/dataset/extract.h"
+#include "index/dataset/fold.h"
 
 #include "../dicom/pick_syntax.h"
 

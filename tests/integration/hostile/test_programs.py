@@ -35,7 +35,7 @@ def test_no_program_is_linked_with_the_parsers_of_others(program):
 
 
 def test_dimse_starts_its_zygote_and_nothing_behind_it(stack):
-    """Its filter forbids that from then on (services/dimse/sandbox.c)."""
+    """Its filter forbids that from then on (services/dimse/association/sandbox.c)."""
     status = Path(f"/proc/{stack.pid('dimse')}/status").read_text()
     assert re.search(r"^Seccomp:\s+2$", status, re.MULTILINE) and re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-#include "dicomweb/byte_range.h"
+#include "dicomweb/form/byte_range.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 #include "base/buffer.h"
-#include "dicomweb/frame_list.h"
+#include "dicomweb/retrieve/frame_list.h"
 
 #include <stdlib.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Pieces that were compressed one by one are one gzip member, as zlib reads it. */
-#include "dicomweb/gzip.h"
+#include "dicomweb/form/gzip.h"
 
 #include "base/memory.h"
 

@@ -1,5 +1,5 @@
 /* Connections to the index: never more than agreed, handed on as soon as one is free. */
-#include "dicomweb/index_pool.h"
+#include "dicomweb/location/index_pool.h"
 
 #include "base/memory.h"
 #include "wire/wire.h"

@@ -1,5 +1,5 @@
 /* Inflated datasets: one for all readers, never more bytes than agreed. */
-#include "dicomweb/inflated.h"
+#include "dicomweb/instance/inflated.h"
 
 #include "base/memory.h"
 

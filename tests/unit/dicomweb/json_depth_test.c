@@ -1,5 +1,5 @@
 /* How deep a JSON text is nested, told without a parser. */
-#include "dicomweb/json_depth.h"
+#include "dicomweb/manage/json_depth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Locations that were asked for just now: what stays, and what is forgotten. */
-#include "dicomweb/location_cache.h"
+#include "dicomweb/location/location_cache.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* The metadata of series, made of records in a real pack and kept; an index that says what it is told. */
-#include "dicomweb/metadata_cache.h"
+#include "dicomweb/metadata/metadata_cache.h"
 
 #include "fixture.h"
 
 #include "dicom/transfer_syntax.h"
-#include "dicomweb/metadata_shelf.h"
+#include "dicomweb/metadata/metadata_shelf.h"
 #include "pack/writer.h"
 
 #include <pthread.h>

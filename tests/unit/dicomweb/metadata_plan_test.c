@@ -1,8 +1,8 @@
 /* What metadata is put together of, remembered by the version that the index gave. */
-#include "dicomweb/metadata_plan.h"
+#include "dicomweb/metadata/metadata_plan.h"
 
 #include "base/memory.h"
-#include "dicomweb/metadata_build.h"
+#include "dicomweb/metadata/metadata_build.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "dicomweb/negotiate.h"
+#include "dicomweb/form/negotiate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

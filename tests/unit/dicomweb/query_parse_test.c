@@ -1,4 +1,4 @@
-#include "dicomweb/query_parse.h"
+#include "dicomweb/query/query_parse.h"
 
 #include "base/buffer.h"
 

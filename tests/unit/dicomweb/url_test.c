@@ -1,4 +1,4 @@
-#include "dicomweb/url.h"
+#include "dicomweb/form/url.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

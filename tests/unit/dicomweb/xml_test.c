@@ -1,4 +1,4 @@
-#include "dicomweb/xml.h"
+#include "dicomweb/form/xml.h"
 
 #include <string.h>
 #include <setjmp.h>

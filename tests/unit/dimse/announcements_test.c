@@ -1,5 +1,5 @@
 /* What the index is told: the newest of each pack, all of it in the end, a round at a time. */
-#include "dimse/announcements.h"
+#include "dimse/courier/announcements.h"
 
 #include "base/memory.h"
 #include "wire/wire.h"

@@ -1,6 +1,6 @@
 /* Associations in all and per address; and what a context's UIDs are taken for. */
-#include "dimse/limits.h"
-#include "dimse/negotiation.h"
+#include "dimse/door/limits.h"
+#include "dimse/association/negotiation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

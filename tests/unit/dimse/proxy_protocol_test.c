@@ -1,5 +1,5 @@
 /* PROXY headers, versions 1 and 2, whole, cut at every byte, and wrong. */
-#include "dimse/proxy_protocol.h"
+#include "dimse/door/proxy_protocol.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* The table of refusals: what makes a row, who makes room, what the last hour is, what is escaped. */
-#include "dimse/refused.h"
+#include "dimse/door/refused.h"
 
 #include "base/memory.h"
 

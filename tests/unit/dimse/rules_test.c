@@ -1,5 +1,5 @@
 /* Who may connect: addresses, ranges, AE titles, the loopback default. */
-#include "dimse/rules.h"
+#include "dimse/association/rules.h"
 
 #include "base/memory.h"
 

@@ -1,6 +1,6 @@
 /* What a child that was taken over can do to the records of earlier associations: nothing. */
 #include "crypto/crypto.h"
-#include "dimse/sandbox.h"
+#include "dimse/association/sandbox.h"
 
 #include "base/memory.h"
 #include "pack/writer.h"

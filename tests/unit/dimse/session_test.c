@@ -1,7 +1,7 @@
 /* The courier's side of an association: what it tells its child, and what it makes of the child's words. */
-#include "dimse/session.h"
+#include "dimse/courier/session.h"
 
-#include "dimse/refusal.h"
+#include "dimse/door/refusal.h"
 #include "log/log.h"
 #include "pack/file.h"
 #include "service/metrics_text.h"

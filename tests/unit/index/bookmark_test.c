@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "index/bookmark.h"
+#include "index/find/bookmark.h"
 
 enum { NOW_MS = 1000000 };
 

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "index/extract.h"
+#include "index/dataset/extract.h"
 
 static extract_t extract;
 

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "index/bookmark.h"
+#include "index/find/bookmark.h"
 
 /* Pages: every row once and in order, whatever comes in between, on both databases alike. */
 enum { STUDIES = 500, INSTANCES = 5, PAGE = 7, LINE = 2 * UID_LENGTH_MAX };

@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "index/fold.h"
+#include "index/dataset/fold.h"
 
 static void test_fold(void **state)
 {

@@ -1,6 +1,6 @@
 #include "samples.h"
 
-#include "index/schema.h"
+#include "index/rows/schema.h"
 #include "pack/file.h"
 
 #include <fcntl.h>

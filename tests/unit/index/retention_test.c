@@ -1,6 +1,6 @@
 #include "samples.h"
 
-#include "index/compaction.h"
+#include "index/compaction/compaction.h"
 #include "pack/file.h"
 
 #include <fcntl.h>

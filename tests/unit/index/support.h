@@ -17,9 +17,9 @@
 #include "base/memory.h"
 #include "dicom/reader.h"
 #include "dicom/transfer_syntax.h"
-#include "index/find.h"
+#include "index/find/find.h"
 #include "index/index.h"
-#include "index/match.h"
+#include "index/find/match.h"
 #include "pack.pb-c.h"
 #include "pack/writer.h"
 

@@ -1,0 +1,40 @@
+#ifndef ZPACS_DIMSE_SESSIONS_H
+#define ZPACS_DIMSE_SESSIONS_H
+
+#include "dimse/courier/session.h"
+
+/* All associations as the courier sees them. Owns them. For the courier's thread, except where said. */
+typedef struct sessions sessions_t;
+
+/*
+ * parts  copied; what it points to is borrowed
+ * epoll  borrowed: gets the channel of each session, with the session as its data
+ */
+sessions_t *sessions_create(const session_parts_t *parts, int epoll);
+void sessions_destroy(sessions_t **sessions); /* none may be left */
+
+/* From any thread: see session_create(). Takes socket. The session begins in sessions_tick(). */
+void sessions_adopt(sessions_t *sessions, const channel_message_t *start, int socket);
+
+/* Lets those begin that were adopted. */
+void sessions_tick(sessions_t *sessions);
+
+/* epoll says that this one can be read; it is gone afterwards if its child is. */
+void sessions_serve(sessions_t *sessions, session_t *session);
+
+/* Tell all there are, and each that comes. */
+void sessions_set_full(sessions_t *sessions, bool disk_is_full);
+void sessions_drain(sessions_t *sessions);
+
+void sessions_expect_end(sessions_t *sessions); /* from any thread: what ends now ends with us */
+void sessions_stop(sessions_t *sessions);       /* asks all to end */
+void sessions_end_all(sessions_t *sessions);    /* does not ask */
+bool sessions_any(const sessions_t *sessions);
+
+/* Asks for the packs that have been open for long. */
+void sessions_recall_packs(sessions_t *sessions);
+
+/* The packs they have: see packs_announce_again(). */
+void sessions_announce_again(const sessions_t *sessions);
+
+#endif
