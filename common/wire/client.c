@@ -172,6 +172,21 @@ static status_t call_once(wire_client_t *client, const ProtobufCMessage *request
     return window_finish(slot, out_reply);
 }
 
+/* Where replicas are restarted one after the other, the first may be back, and its connection not yet. */
+static bool wait_for_other(wire_client_t *client, uint64_t but, int64_t until_ms)
+{
+    for (;;) {
+        if (peers_have_other(&client->peers, but))
+            return true;
+        int64_t left_ms = until_ms - clock_monotonic_ms();
+        if (left_ms <= 0 || !peers_know_other(&client->peers, but))
+            return false;
+        peers_poll(&client->peers, smaller(left_ms, NOT_THERE_POLL_MS));
+        peers_follow(&client->peers);
+        receive_all(client);
+    }
+}
+
 /*
  * A request that went down with its connection, or that a replica cannot answer (it is stopping, or
  * has lost its database), is sent once more, to another replica or to the same one come back:
@@ -190,7 +205,8 @@ status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request
         call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
     if (status != STATUS_UNAVAILABLE || !asked || clock_monotonic_ms() >= deadline_ms)
         return status;
-    if (is_lost || peers_have_other(&client->peers, asked))
+    int64_t until_ms = smaller(deadline_ms, clock_monotonic_ms() + WIRE_CONNECT_MS);
+    if (is_lost || wait_for_other(client, asked, until_ms))
         status = call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
     return status;
 }

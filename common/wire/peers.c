@@ -264,6 +264,15 @@ peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but)
     return peer || !but ? peer : peers_pick(peers, key, 0);
 }
 
+bool peers_know_other(const peers_t *peers, uint64_t but)
+{
+    for (size_t i = 0; i < peers->count; i++)
+        if (!peers->items[i]->is_leaving && peers->items[i]->hash != but &&
+            (peers->items[i]->was_connected || is_young(peers->items[i])))
+            return true;
+    return false;
+}
+
 bool peers_have_other(peers_t *peers, uint64_t but)
 {
     for (size_t i = 0; i < peers->count; i++)

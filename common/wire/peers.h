@@ -72,8 +72,9 @@ void peers_follow(peers_t *peers);
  */
 peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but);
 
-/* Somebody else than this one (by its hash) can be asked. */
+/* Somebody else than this one (by its hash) can be asked; or there is somebody, who may come back. */
 bool peers_have_other(peers_t *peers, uint64_t but);
+bool peers_know_other(const peers_t *peers, uint64_t but);
 
 bool peer_can_send(peer_t *peer);
 

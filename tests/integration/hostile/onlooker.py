@@ -15,7 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from dimse_client import IMPLICIT, VERIFICATION, Association  # noqa: E402
-from instances import instance, part10  # noqa: E402
+from instances import dice, instance, part10  # noqa: E402
+
+dice.seed()  # or its instances would be named as those of the tests, and be conflicts
 
 ADDRESS = "127.0.0.2"  # the limits per address are for the strangers alone
 PATIENCE_S = 30

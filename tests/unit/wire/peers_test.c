@@ -222,6 +222,36 @@ static void one_that_never_was_there_keeps_nobody(void **state)
     stop_all();
 }
 
+static void *start_later(void *argument)
+{
+    usleep(200000);
+    start(argument);
+    return NULL;
+}
+
+/* Restarted one after the other: the second is back, its connection not yet, and the first stops. */
+static void one_that_comes_back_is_waited_for(void **state)
+{
+    (void)state;
+    uint64_t number = 0;
+    pthread_t thread;
+    start_all(2);
+    AUTO_FREE char *all = all_endpoints(2);
+    wire_client_t *client = open_client(all);
+    meet(client, 2);
+    wire_server_stop(&replicas[1].server, 0);
+    while (ask(client, 0, 0, &number) != STATUS_OK || number != 1)
+        continue;
+    replicas[0].is_sick = true;
+    assert_int_equal(pthread_create(&thread, NULL, start_later, &replicas[1]), 0);
+    assert_int_equal(ask(client, 0, 0, &number), STATUS_OK);
+    assert_int_equal(number, 2);
+    pthread_join(thread, NULL);
+    replicas[0].is_sick = false;
+    wire_client_close(&client);
+    stop_all();
+}
+
 /* ---- loss -------------------------------------------------------------------------------------- */
 
 static void fork_replica(replica_t *replica)
@@ -532,6 +562,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(requests_take_turns),
         cmocka_unit_test(a_key_stays_with_one_replica),
         cmocka_unit_test(one_that_never_was_there_keeps_nobody),
+        cmocka_unit_test(one_that_comes_back_is_waited_for),
         cmocka_unit_test(what_a_killed_replica_had_is_asked_elsewhere),
         cmocka_unit_test(a_loss_is_that_replicas_alone),
         cmocka_unit_test(what_a_replica_cannot_answer_is_asked_elsewhere),
