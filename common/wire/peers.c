@@ -223,6 +223,11 @@ void peers_follow(peers_t *peers)
 
 /* ---- choosing ------------------------------------------------------------------------------ */
 
+static bool is_other(const peer_t *peer, uint64_t but)
+{
+    return !peer->is_leaving && peer->hash != but;
+}
+
 static bool is_young(const peer_t *peer)
 {
     return !peer->was_connected && clock_monotonic_ms() - peer->opened_ms < PEER_YOUNG_MS;
@@ -235,7 +240,7 @@ static peer_t *pick_by_key(const peers_t *peers, uint64_t key, uint64_t but)
     for (size_t i = 0; i < peers->count; i++) {
         peer_t *peer = peers->items[i];
         uint64_t score = score_of(key, peer->hash);
-        if (peer->is_leaving || peer->hash == but || (best && score <= best_score))
+        if (!is_other(peer, but) || (best && score <= best_score))
             continue;
         if (!peer_can_send(peer) && !is_young(peer))
             continue;
@@ -250,7 +255,7 @@ static peer_t *pick_next(peers_t *peers, uint64_t but)
     for (size_t i = 0; i < peers->count; i++) {
         size_t index = (peers->next + i) % peers->count;
         peer_t *peer = peers->items[index];
-        if (peer->is_leaving || peer->hash == but || !peer_can_send(peer))
+        if (!is_other(peer, but) || !peer_can_send(peer))
             continue;
         peers->next = index + 1;
         return peer;
@@ -267,7 +272,7 @@ peer_t *peers_pick(peers_t *peers, uint64_t key, uint64_t but)
 bool peers_know_other(const peers_t *peers, uint64_t but)
 {
     for (size_t i = 0; i < peers->count; i++)
-        if (!peers->items[i]->is_leaving && peers->items[i]->hash != but &&
+        if (is_other(peers->items[i], but) &&
             (peers->items[i]->was_connected || is_young(peers->items[i])))
             return true;
     return false;
@@ -276,8 +281,7 @@ bool peers_know_other(const peers_t *peers, uint64_t but)
 bool peers_have_other(peers_t *peers, uint64_t but)
 {
     for (size_t i = 0; i < peers->count; i++)
-        if (!peers->items[i]->is_leaving && peers->items[i]->hash != but &&
-            peer_can_send(peers->items[i]))
+        if (is_other(peers->items[i], but) && peer_can_send(peers->items[i]))
             return true;
     return false;
 }

@@ -140,6 +140,14 @@ static status_t graves_find(rows_t *rows, const spell_t *spell, graves_t *graves
     }
 }
 
+static status_t note_post(statement_t *put, const rows_t *rows, const spell_t *spell)
+{
+    bind_spell(put, spell);
+    statement_bind_int64(put, 6, rows->now_us);
+    statement_bind_int64(put, 7, spell->deleted_us);
+    return statement_post(put);
+}
+
 /* Remembers where it lies: the deletion may be taken back. */
 static status_t graves_note(rows_t *rows, const spell_t *spell)
 {
@@ -151,10 +159,7 @@ static status_t graves_note(rows_t *rows, const spell_t *spell)
                          " i.pack, i.record_offset, i.dataset_length"
                          ", " SPELL_SINCE("i.") GRAVES BURIED_STAY,
                          &put));
-    bind_spell(put, spell);
-    statement_bind_int64(put, 6, rows->now_us);
-    statement_bind_int64(put, 7, spell->deleted_us);
-    return statement_post(put);
+    return note_post(put, rows, spell);
 }
 
 #define COPIES                                                                                     \
@@ -171,10 +176,7 @@ static status_t copies_note(rows_t *rows, const spell_t *spell)
                          " dataset_length"
                          ", " SPELL_SINCE("copies.") COPIES BURIED_STAY,
                          &put));
-    bind_spell(put, spell);
-    statement_bind_int64(put, 6, rows->now_us);
-    statement_bind_int64(put, 7, spell->deleted_us);
-    return statement_post(put);
+    return note_post(put, rows, spell);
 }
 
 static status_t copies_clear(rows_t *rows, const spell_t *spell)
