@@ -157,11 +157,13 @@ class Stack:
 
 
 def wait_until(condition, seconds=20, message=lambda: "it did not come true"):
+    """What the condition gave at last."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > end:
             raise AssertionError(f"{message()} within {seconds} s")
         time.sleep(0.1)
+    return found
 
 
 def main():

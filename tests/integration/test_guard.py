@@ -2,6 +2,7 @@
 
 What is refused, with which status, and that nothing was stored or deleted by it.
 """
+import errno
 import re
 import socket
 import subprocess
@@ -31,8 +32,8 @@ def exchange(port, request, is_last=False):
                 connection.shutdown(socket.SHUT_WR)
             while more := connection.recv(65536):
                 answer += more
-        except ConnectionError:
-            pass
+        except OSError as error:  # the other side has gone at some point of it
+            assert error.errno in (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN), error
     return answer
 
 

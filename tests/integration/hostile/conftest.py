@@ -89,8 +89,7 @@ def told(request, seen):
 def watch(request, stack, warm, onlooker):
     """Same processes, idle, no fatter, no more descriptors; and the onlooker has been answered throughout."""
     mark = request.node.get_closest_marker("asks")
-    wait_until(lambda: inventory(warm))
-    before, family, now = births(warm), inventory(warm), [None]
+    family, before, now = wait_until(lambda: inventory(warm)), births(warm), [None]
     onlooker.begin(mark.args if mark else BOTH)
     yield
     seen = onlooker.end()

@@ -19,8 +19,7 @@ def test_nginx_has_its_time_limits(stack):
 
 
 def test_a_stack_at_rest_is_small(warm):
-    wait_until(lambda: inventory(warm))
-    held = {service: row[0] for service, row in inventory(warm).items()}
+    held = {service: row[0] for service, row in wait_until(lambda: inventory(warm)).items()}
     print(f"\n{held} MiB")
     assert all(held[service] < most for service, most in HELD_MIB.items()) and sum(held.values()) < 200, held
 
