@@ -1,11 +1,12 @@
 #include "dicom/file.h"
 
 #include "dicom/dictionary.h"
+#include "dicom/preamble.h"
 #include "dicom/reader.h"
 
 #include <string.h>
 
-enum { PREAMBLE = 128, PREFIX = 4, GUESS_LENGTH_MAX = 1024 * 1024 };
+enum { PREAMBLE = DICOM_PREAMBLE_SIZE, PREFIX = 4, GUESS_LENGTH_MAX = 1024 * 1024 };
 
 const char *dicom_transfer_syntax_guess(const uint8_t *bytes, size_t length)
 {
@@ -82,6 +83,7 @@ status_t dicom_file_open(const uint8_t *head, size_t length, dicom_file_t *out_f
     if (length >= PREAMBLE + PREFIX && memcmp(head + PREAMBLE, "DICM", PREFIX) == 0) {
         begin = PREAMBLE + PREFIX;
         file.has_preamble = true;
+        file.preamble_kind = dicom_preamble_kind(head);
     } else if (length >= PREFIX && memcmp(head, "DICM", PREFIX) == 0) {
         begin = PREFIX; /* the preamble was lost */
     }

@@ -25,6 +25,7 @@ typedef struct {
     uid_text_t media_storage_sop_class_uid;    /* "" when missing */
     uid_text_t media_storage_sop_instance_uid; /* "" when missing */
     bool has_preamble, has_meta;
+    const char *preamble_kind; /* what else the preamble makes of the file; NULL: nothing known */
 } dicom_file_t;
 
 /*

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "cli.h"
 #include "config/config.h"
+#include "dicom/preamble.h"
 #include "import_file.h"
 #include "import_zip.h"
 
@@ -36,12 +37,15 @@ static ssize_t read_descriptor(void *context, void *out_bytes, size_t size)
     return got;
 }
 
+/* A file of DICOM with a ZIP's head as its preamble is one of DICOM. */
 static bool is_zip(const char *path)
 {
-    char magic[4] = "";
+    static const char magic[] = {'P', 'K', 3, 4}, prefix[] = {'D', 'I', 'C', 'M'};
+    char head[DICOM_PREAMBLE_SIZE + sizeof prefix] = "";
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && read(fd, magic, sizeof magic) == (ssize_t)sizeof magic &&
-           memcmp(magic, "PK\003\004", sizeof magic) == 0;
+    return fd >= 0 && read(fd, head, sizeof head) >= (ssize_t)sizeof magic &&
+           memcmp(head, magic, sizeof magic) == 0 &&
+           memcmp(head + DICOM_PREAMBLE_SIZE, prefix, sizeof prefix) != 0;
 }
 
 static status_t import_path(import_t *import, const char *path)
@@ -119,6 +123,10 @@ int cli_import(const cli_t *cli, int argc, char **argv)
                  "%llu stored (%llu of them were there already, %llu conflicts), %llu skipped",
                  (unsigned long long)import.stored, (unsigned long long)import.duplicates,
                  (unsigned long long)import.conflicts, (unsigned long long)import.skipped);
+    if (import.disguised)
+        fprintf(stderr,
+                "%llu of the stored are programs, archives or pages by their preamble, too\n",
+                (unsigned long long)import.disguised);
     if (status != STATUS_OK)
         return cli_fail("import", why ? fail(status, "%s", why) : status);
     return import.failed || import.conflicts ? CLI_FOUND_PROBLEMS : CLI_OK;

@@ -29,14 +29,28 @@ static void print_name(const char *name)
     }
 }
 
+static void tell(const import_t *import, const char *what, const import_source_t *source,
+                 const char *why)
+{
+    if (import->cli->quiet)
+        return;
+    fprintf(stderr, isatty(STDERR_FILENO) ? "\r\033[K%s " : "%s ", what);
+    print_name(source->name);
+    fprintf(stderr, ": %s\n", why);
+}
+
 void import_skip(import_t *import, const import_source_t *source)
 {
     import->skipped++;
-    if (import->cli->quiet)
-        return;
-    fputs(isatty(STDERR_FILENO) ? "\r\033[Kskipped " : "skipped ", stderr);
-    print_name(source->name);
-    fprintf(stderr, ": %s\n", fail_detail());
+    tell(import, "skipped", source, fail_detail());
+}
+
+/* It is kept as it came, and goes out with a preamble of zeros; but somebody should look where it is from. */
+static void warn_of_disguise(import_t *import, const import_source_t *source, const char *kind)
+{
+    import->disguised++;
+    AUTO_FREE char *why = memory_format("by its preamble %s, too", kind);
+    tell(import, "stored", source, why);
 }
 
 static ssize_t read_full(const import_source_t *source, uint8_t *out_bytes, size_t size)
@@ -115,6 +129,8 @@ status_t import_file(import_t *import, const import_source_t *source)
         return pack_writer_abort(import->writer);
     }
     import->stored++;
+    if (file.preamble_kind)
+        warn_of_disguise(import, source, file.preamble_kind);
     if (pack_writer_durable_offset(import->writer) - import->announced_offset >
         ANNOUNCE_EVERY_BYTES)
         TRY(import_announce(import));

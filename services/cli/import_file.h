@@ -14,7 +14,7 @@ typedef struct {
     index_client_t *index;
     char *association_id;
     uint64_t announced_offset; /* of the current pack */
-    uint64_t stored, duplicates, conflicts, skipped, failed;
+    uint64_t stored, duplicates, conflicts, skipped, failed, disguised;
 } import_t;
 
 /* A stream of one file's bytes: > 0 bytes, 0 at the end, < 0 on failure (fail() was called). */

@@ -92,6 +92,18 @@ def test_import_of_a_zip_with_names_that_are_paths(archive, session, tmp_path):
     assert session.get(f"{archive.web}/studies?PatientID=ZIP-1").json()[0]["0020000D"]["Value"] == [ds.StudyInstanceUID]
 
 
+def test_import_says_what_is_a_program_too(archive, session, tmp_path):
+    """A ZIP's head as the preamble makes no ZIP of it."""
+    ds, other = make_ct(PatientID="DISGUISED"), make_ct(PatientID="DISGUISED")
+    (tmp_path / "zip.dcm").write_bytes(b"PK\3\4".ljust(128, b"z") + part10(ds)[128:])
+    (tmp_path / "zeros.dcm").write_bytes(part10(other))
+    result = archive.zpacs("import", tmp_path)
+    assert "2 stored" in result.stderr and "0 skipped" in result.stderr
+    assert "zip.dcm: by its preamble a ZIP archive, too" in result.stderr and "1 of the stored are programs" in result.stderr
+    assert "zeros.dcm" not in result.stderr
+    assert len(session.get(f"{archive.web}/studies?PatientID=DISGUISED").json()) == 2
+
+
 def test_import_of_a_zip_bomb_ends_early(archive, tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
         with file.open("bomb.dcm", "w", force_zip64=True) as entry:

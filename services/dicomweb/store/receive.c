@@ -199,6 +199,10 @@ static status_t finish_record(store_t *store)
     memcpy(result->series_instance_uid, instance.series_instance_uid, sizeof(uid_text_t));
     result->offset = record.offset;
     store->stored_bytes += record.dataset_length;
+    if (store->file.preamble_kind) {
+        store->disguised++;
+        store->disguised_kind = store->file.preamble_kind;
+    }
     return STATUS_OK;
 }
 

@@ -18,6 +18,10 @@ static metric_t failed_total =
 static metric_t stored_bytes_total =
     METRIC_COUNTER("zpacs_stow_bytes_stored_total", "Bytes of datasets stored by STOW-RS.");
 
+static metric_t disguised_total = METRIC_COUNTER(
+    "zpacs_stow_instances_disguised_total",
+    "Instances stored by STOW-RS whose preamble makes a program or page of the file.");
+
 /* ---- before the body ------------------------------------------------------------------------- */
 
 static const char *const answer_types[] = {"application/dicom+json", "application/json"};
@@ -122,6 +126,7 @@ static void respond(store_t *store, status_t received, const char *type)
     metric_add(&stored_total, (int64_t)tally.stored);
     metric_add(&failed_total, (int64_t)tally.failed);
     metric_add(&stored_bytes_total, (int64_t)store->stored_bytes);
+    metric_add(&disguised_total, (int64_t)store->disguised);
 }
 
 static void log_request(const store_t *store, int64_t started_ms)
@@ -132,6 +137,12 @@ static void log_request(const store_t *store, int64_t started_ms)
              LOG_NUMBER("unconfirmed", tally.unconfirmed), LOG_NUMBER("conflicts", tally.conflicts),
              LOG_NUMBER("failed", tally.failed), LOG_NUMBER("bytes", store->stored_bytes),
              LOG_NUMBER("duration_ms", clock_monotonic_ms() - started_ms));
+    if (store
+            ->disguised) /* once for a request: a line for each would let a sender roll the log over */
+        log_warning("stow.disguised", LOG_TEXT("association", store->id.text),
+                    LOG_TEXT("peer", http_peer(store->request)),
+                    LOG_NUMBER("instances", store->disguised),
+                    LOG_TEXT("preamble", store->disguised_kind));
 }
 
 /* The rest of a body that broke a rule after instances had been stored: they are acknowledged, and

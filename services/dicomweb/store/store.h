@@ -72,6 +72,8 @@ typedef struct {
     bool index_silent;         /* it did not answer: not waited for again before the end */
     bool out_of_resources;
     uint64_t stored_bytes;
+    size_t disguised;           /* stored ones whose preamble makes a program of the file, too */
+    const char *disguised_kind; /* of the last of these */
 } store_t;
 
 /* ---- receive.c ------------------------------------------------------------------------------- */

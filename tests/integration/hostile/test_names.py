@@ -5,8 +5,10 @@ import struct
 import urllib.parse
 
 import pytest
+import requests
 from dimse_client import IMPLICIT, SECONDARY_CAPTURE, Association, Ended, element
 from instances import explicit, instance, new_uid, part10, uid_of
+from stack import ADMIN_OFFSET, wait_until
 from strangers import CANNOT_UNDERSTAND, reasons, upload
 
 NOT_UIDS = [b"..", b"../../x", b"/etc/passwd", b"a/b", b"%2e%2e", b"1.2\x00.3", b"1.2.3/../4", b"-rf", b"\\\\host\\x", b"", b".", b"_",
@@ -73,11 +75,28 @@ def test_texts_of_strangers_are_data(stack, web, charset):
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize("head", [b"MZ\x90\0", b"\x7fELF", b"#!/bin/sh\n", b"PK\3\4", b"<script>alert(1)</script>", b"\xcf\xfa\xed\xfe"])
-def test_program_in_the_preamble_does_not_come_back(stack, web, head):
+DISGUISED = "zpacs_stow_instances_disguised_total"
+
+
+def metric(stack, name):
+    with requests.Session() as session:
+        session.trust_env = False
+        text = session.get(f"http://127.0.0.1:{stack.port + ADMIN_OFFSET['dicomweb']}/metrics", timeout=5).text
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
+
+
+@pytest.mark.parametrize("head, kind", [
+    (b"MZ\x90\0", "a Windows program"), (b"\x7fELF", "a Linux program"), (b"#!/bin/sh\n", "a script"), (b"PK\3\4", "a ZIP archive"),
+    (b"<script>alert(1)</script>", "a page"), (b"\xcf\xfa\xed\xfe", "a macOS program")])
+def test_program_in_the_preamble_does_not_come_back(stack, web, head, kind):
     """A DICOM file that is a program, too (CVE-2019-11687): what leaves the archive is one no more."""
     dataset = instance()
-    assert upload(stack, web, [head.ljust(128, b"x") + part10(dataset)[128:]]).status_code == 200
+    preamble, count = head.ljust(112, b"x") + os.urandom(16), metric(stack, DISGUISED)
+    assert upload(stack, web, [preamble + part10(dataset)[128:], part10(instance())]).status_code == 200
+    assert metric(stack, DISGUISED) == count + 1  # and a line in the log, as it came in the packs
+    line = json.loads(wait_until(lambda: [l for l in stack.log("dicomweb").splitlines() if "stow.disguised" in l][count:])[0])
+    assert line["level"] == "warning" and line["peer"] == "127.0.0.1" and line["instances"] == 1 and line["preamble"] == kind
+    assert any(preamble in pack.read_bytes() for pack in (stack.data / "packs").rglob("*.pack"))
     path = "/studies/%s/series/%s/instances/%s" % tuple(uid_of(dataset, tag) for tag in (0x0020000D, 0x0020000E, 0x00080018))
     answer = web.get(stack.web + path, timeout=20, headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'})
     assert answer.status_code == 200 and answer.headers["X-Content-Type-Options"] == "nosniff"

@@ -290,6 +290,48 @@ static void test_scan_inflates(void **state)
         STATUS_TOO_LARGE);
 }
 
+static void test_what_a_preamble_makes_of_a_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head, *kind;
+    } cases[] = {
+        {"MZ\x90", "a Windows program"},
+        {"\x7F"
+         "ELF\x02",
+         "a Linux program"},
+        {"\xCF\xFA\xED\xFE", "a macOS program"},
+        {"\xFE\xED\xFA\xCE", "a macOS program"},
+        {"\xCA\xFE\xBA\xBE", "a macOS or Java program"},
+        {"#!/bin/sh", "a script"},
+        {"PK\x03\x04", "a ZIP archive"},
+        {"<ScRiPt>", "a page"},
+        {"<html>", "a page"},
+        {"<!DOCTYPE html>", "a page"},
+        {"", NULL},
+        {"II*", NULL}, /* TIFF */
+        {"MM", NULL},
+        {"mz", NULL},
+        {"M", NULL},
+        {" #!", NULL},
+        {"<scr", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_BUFFER bytes = {0};
+        dicom_file_t file;
+        dicom_file_write_head(&bytes, "1.2", "1.3", DICOM_EXPLICIT_LITTLE, NULL);
+        memcpy(bytes.data, cases[i].head, strlen(cases[i].head));
+        assert_int_equal(dicom_file_open(bytes.data, bytes.length, &file), STATUS_OK);
+        if (cases[i].kind)
+            assert_string_equal(file.preamble_kind, cases[i].kind);
+        else
+            assert_null(file.preamble_kind);
+        /* no preamble at all: what stands in front is the dataset's, or the prefix */
+        assert_int_equal(dicom_file_open(bytes.data + 128, bytes.length - 128, &file), STATUS_OK);
+        assert_null(file.preamble_kind);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_a_syntax_that_is_no_uid),
         cmocka_unit_test(test_wrong_group_length_is_ignored),
         cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_what_a_preamble_makes_of_a_file),
         cmocka_unit_test(test_inflate),
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_scan_inflates),
