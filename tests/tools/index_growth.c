@@ -1,13 +1,13 @@
 /*
- * How the index grows: fills a database through the index's own rows, without packs, to each of the
- * sizes given, and asks the same questions at each.
+ * How the index grows: fills a database through the index's own rows, without packs, and answers
+ * questions about it.
  *
- *   index_growth LOCATION INSTANCES...     a path or a postgresql:// URI; the sizes ascending
+ *   index_growth LOCATION INSTANCES     a path or a postgresql:// URI
  *
- * Prints lines of tab-separated values: "fill" SIZE instances/s, "bytes" SIZE bytes of the database
- * per instance, and "ask" SIZE QUESTION p50_us p99_us worst_us matches. A study has 2 series of 5
- * instances. All is asked in three rounds; p50 and p99 are those of the best round, since a machine
- * that has other work makes questions late, never early, and worst_us is the worst of all.
+ * Prints lines of tab-separated values: "fill" instances/s, "bytes" of the database per instance, and
+ * "question" NAME for each that can be asked. Then each number of a question on standard input is
+ * answered by a round of it, "asked" p50_us p99_us worst_us matches-of-each; so whoever asks lets
+ * sizes take turns, each in a process of its own. A study has 2 series of 5 instances.
  */
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -19,7 +19,7 @@
 #include "index/rows/schema.h"
 #include "synthetic.h"
 
-enum { BATCH = 250, ASKED = 400, ROUNDS = 3 };
+enum { BATCH = 250, ASKED = 400 };
 
 static uint64_t seed = 20261126;
 
@@ -72,14 +72,14 @@ static void batch_put(rows_t *rows, entry_t *entries, size_t count)
     MUST(rows_commit(rows));
 }
 
-static void fill(rows_t *rows, uint64_t from, uint64_t to)
+static void fill(rows_t *rows, uint64_t size)
 {
     static entry_t entries[BATCH];
     AUTO_BUFFER dataset = {0};
     ulid_t pack = ulid_make();
     int64_t begin_us = clock_wall_us();
-    for (uint64_t number = from; number < to; number += BATCH) {
-        size_t count = to - number < BATCH ? (size_t)(to - number) : BATCH;
+    for (uint64_t number = 0; number < size; number += BATCH) {
+        size_t count = size - number < BATCH ? (size_t)(size - number) : BATCH;
         for (size_t i = 0; i < count; i++) {
             entries[i].record.pack = entries[i].origin.pack = pack;
             entry_make(number + i, &dataset, &entries[i]);
@@ -87,8 +87,7 @@ static void fill(rows_t *rows, uint64_t from, uint64_t to)
         batch_put(rows, entries, count);
     }
     double seconds = (double)(clock_wall_us() - begin_us) / 1e6;
-    printf("fill\t%" PRIu64 "\t%.0f\n", to, (double)(to - from) / seconds);
-    fflush(stdout);
+    printf("fill\t%.0f\n", (double)size / seconds);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------ */
@@ -259,39 +258,17 @@ static int compare(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-typedef struct {
-    int64_t p50_us, p99_us, worst_us; /* 0: not yet asked */
-    size_t asked, matches;
-} times_t;
-
-static void ask_round(database_t *reader, const question_t *question, uint64_t size, times_t *times)
+static void ask_round(database_t *reader, const question_t *question, uint64_t size)
 {
     static int64_t took[ASKED];
-    size_t asked = 0;
+    size_t asked = 0, matches = 0;
     uint32_t next_page = 0;
     int64_t end_ms = clock_monotonic_ms() + 10000;
     while (asked < ASKED && (asked < 20 || clock_monotonic_ms() < end_ms))
-        took[asked++] = ask(reader, question, size / STUDY_INSTANCES, &next_page, &times->matches);
+        took[asked++] = ask(reader, question, size / STUDY_INSTANCES, &next_page, &matches);
     qsort(took, asked, sizeof *took, compare);
-    times->asked += asked;
-    if (!times->p50_us || took[asked / 2] < times->p50_us)
-        times->p50_us = took[asked / 2];
-    if (!times->p99_us || took[asked * 99 / 100] < times->p99_us)
-        times->p99_us = took[asked * 99 / 100];
-    if (took[asked - 1] > times->worst_us)
-        times->worst_us = took[asked - 1];
-}
-
-static void ask_all(database_t *reader, uint64_t size)
-{
-    times_t times[QUESTIONS] = {0};
-    for (int round = 0; round < ROUNDS; round++)
-        for (size_t k = 0; k < QUESTIONS; k++)
-            ask_round(reader, &questions[k], size, &times[k]);
-    for (size_t k = 0; k < QUESTIONS; k++)
-        printf("ask\t%" PRIu64 "\t%s\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%.1f\n", size,
-               questions[k].name, times[k].p50_us, times[k].p99_us, times[k].worst_us,
-               (double)times[k].matches / (double)times[k].asked);
+    printf("asked\t%" PRId64 "\t%" PRId64 "\t%" PRId64 "\t%.1f\n", took[asked / 2],
+           took[asked * 99 / 100], took[asked - 1], (double)matches / (double)asked);
     fflush(stdout);
 }
 
@@ -315,44 +292,43 @@ static int64_t bytes_of(database_t *database, const char *location)
     return statement_int64(find, 0);
 }
 
-static void fill_and_ask(const char *location, rows_t *rows, uint64_t from, uint64_t to,
-                         int64_t empty_bytes)
+static void fill_all(const char *location, rows_t *rows, uint64_t size)
 {
-    database_t *reader = NULL;
-    fill(rows, from, to);
-    /* What a server's own clock would have it do; a connection that is new sees the figures. */
-    if (is_server(location))
+    bool all = true;
+    int64_t empty_bytes = bytes_of(rows->database, location);
+    MUST(database_migrate(rows->database, schema_migrations));
+    MUST(database_migrate_optional(rows->database, schema_optional, &all));
+    fill(rows, size);
+    if (is_server(location)) /* what a server's own clock would have it do */
         MUST(database_execute(rows->database, "VACUUM ANALYZE"));
-    MUST(database_open(location, true, &reader));
-    printf("bytes\t%" PRIu64 "\t%.0f\n", to,
-           (double)(bytes_of(reader, location) - empty_bytes) / (double)to);
-    ask_all(reader, to);
-    database_close(&reader);
+    printf("bytes\t%.0f\n",
+           (double)(bytes_of(rows->database, location) - empty_bytes) / (double)size);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: index_growth LOCATION INSTANCES...\n");
+    uint64_t size = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
+    if (size < STUDY_INSTANCES) {
+        fprintf(stderr, "usage: index_growth LOCATION INSTANCES     at least one study of %d\n",
+                STUDY_INSTANCES);
         return 2;
     }
     static rows_t rows;
-    bool all = true;
+    database_t *reader = NULL;
+    char line[16];
     MUST(database_open(argv[1], false, &rows.database));
-    int64_t empty_bytes = bytes_of(rows.database, argv[1]);
-    MUST(database_migrate(rows.database, schema_migrations));
-    MUST(database_migrate_optional(rows.database, schema_optional, &all));
-    uint64_t filled = 0;
-    for (int i = 2; i < argc; i++) {
-        uint64_t size = strtoull(argv[i], NULL, 10);
-        if (size < STUDY_INSTANCES) {
-            fprintf(stderr, "index_growth: %s: at least one study of %d\n", argv[i],
-                    STUDY_INSTANCES);
-            return 2;
-        }
-        fill_and_ask(argv[1], &rows, filled, size, empty_bytes);
-        filled = size;
+    fill_all(argv[1], &rows, size);
+    MUST(database_open(argv[1], true, &reader));
+    for (size_t k = 0; k < QUESTIONS; k++)
+        printf("question\t%s\n", questions[k].name);
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        size_t k = strtoull(line, NULL, 10);
+        if (k < QUESTIONS)
+            ask_round(reader, &questions[k], size);
     }
+    database_close(&reader);
     rows_destroy(&rows);
     database_close(&rows.database);
     return 0;
