@@ -117,8 +117,8 @@ autorestart=unexpected
 exitcodes=78
 startsecs=0
 startretries=1000000
-stopsignal=TERM
-stopwaitsecs=20
+stopsignal=$([ "$1" = nginx ] && echo QUIT || echo TERM) ; TERM would make nginx drop what it passes on
+stopwaitsecs=40 ; drain_ms and worker_shutdown_timeout are 30 s
 killasgroup=true
 stdout_logfile=$LOGS/$1.log
 stdout_logfile_maxbytes=20MB
@@ -328,8 +328,17 @@ stack_down() {
         return 0
     fi
     say 'Ending zpacs ...'
+    # supervisord ends one after the other. The doors close at the same moment, and what is under way at each has
+    # its 30 s; the index, whom they ask, stays until they are through.
+    local name
+    local -a doors=()
+    for name in nginx dicomweb dimse; do
+        control stop "$name" >/dev/null 2>&1 &
+        doors+=($!)
+    done
+    wait "${doors[@]}" || true
     control shutdown >/dev/null 2>&1 || run_as_service sh -c 'kill -TERM "$(cat "$1")"' kill "$RUN/supervisord.pid" 2>/dev/null || true
-    flock --timeout 60 --shared "$RUN/lock" true || die 'it did not end within 60 s; see zpacs logs supervisord'
+    flock --timeout 60 --shared "$RUN/lock" true || die 'it did not end; see zpacs logs supervisord'
     run_as_service rm -f "$RUN/endpoints.json" "$RUN/settings"
     say 'Ended.'
 }

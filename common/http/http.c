@@ -6,10 +6,13 @@
 #include "http/pace.h"
 #include "http/request.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     KEEP_ALIVE_MS = 75 * 1000, /* longer than nginx keeps its side (60 s), or requests meet a closed
@@ -28,6 +31,7 @@ struct http_server {
     int port;
     _Atomic int under_way;
     _Atomic bool draining, stopping;
+    _Atomic pid_t acceptor; /* CivetWeb's thread that waits for connections */
 };
 
 /* The last thing CivetWeb said in this thread: why a start failed. */
@@ -233,6 +237,10 @@ static void dispatch(const http_server_t *server, http_request_t *request)
     }
     if (options->admit && !options->admit(options->context, request))
         return;
+    if (server->draining) { /* what is under way would not end as long as more may come */
+        http_fail(request, fail(STATUS_UNAVAILABLE, "stopping; try again"));
+        return;
+    }
     http_route_find(options->routes, http_method(request), &request->segments, &request->match);
     if (request->match.route) {
         request->match.route->handler(options->context, request);
@@ -248,8 +256,10 @@ static void dispatch(const http_server_t *server, http_request_t *request)
 
 static void *begin_thread(const struct mg_context *civetweb, int kind)
 {
-    (void)civetweb;
-    return kind == 1 ? memory_allocate(HTTP_OUTPUT_SIZE) : NULL;
+    enum { ACCEPTOR = 0, WORKER = 1 };
+    if (kind == ACCEPTOR)
+        ((http_server_t *)mg_get_user_data(civetweb))->acceptor = gettid();
+    return kind == WORKER ? memory_allocate(HTTP_OUTPUT_SIZE) : NULL;
 }
 
 static void end_thread(const struct mg_context *civetweb, int kind, void *output)
@@ -456,12 +466,37 @@ bool http_server_is_drained(const http_server_t *server)
     return server->under_way == 0;
 }
 
+static void *stop_civetweb(void *civetweb)
+{
+    mg_stop(civetweb);
+    return NULL;
+}
+
+/* Its acceptor looks whether to end behind each poll(), of two seconds: it is woken until it has. */
+static void end_civetweb(const http_server_t *server)
+{
+    enum { WAKE_EVERY_MS = 10 };
+    pthread_t stopper;
+    struct timespec next;
+    if (pthread_create(&stopper, NULL, stop_civetweb, server->civetweb) != 0) {
+        mg_stop(server->civetweb); /* in its own time */
+        return;
+    }
+    do {
+        pace_wake(server->acceptor);
+        clock_gettime(CLOCK_REALTIME, &next);
+        next.tv_nsec += WAKE_EVERY_MS * 1000 * 1000;
+        next.tv_sec += next.tv_nsec / 1000000000;
+        next.tv_nsec %= 1000000000;
+    } while (pthread_timedjoin_np(stopper, NULL, &next) == ETIMEDOUT);
+}
+
 void http_server_stop(http_server_t **server)
 {
     if (!*server)
         return;
     (*server)->stopping = true;
-    mg_stop((*server)->civetweb);
+    end_civetweb(*server);
     mg_exit_library();
     free(*server);
     *server = NULL;

@@ -57,7 +57,7 @@ typedef struct http_server http_server_t;
 
 status_t http_server_start(const http_server_options_t *options, http_server_t **out_server);
 /*
- * drain: from now on each connection ends with its answer; is_drained: no request is under way.
+ * drain: from now on requests hear 503, and each connection ends with its answer; is_drained: none is under way.
  * stop cuts what is still under way: a body that is being read or written breaks off.
  */
 void http_server_drain(http_server_t *server);

@@ -69,3 +69,8 @@ void pace_close(void)
         timer_delete(pace.timer);
     pace.has_timer = false;
 }
+
+void pace_wake(pid_t thread)
+{
+    (void)tgkill(getpid(), thread, SIGNAL);
+}

@@ -4,6 +4,7 @@
 #include "base/status.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /*
  * A limit in time for one call of mg_read(): that goes on as long as a byte comes within each of its timeouts. The
@@ -17,5 +18,8 @@ status_t pace_install(void); /* the signal, once a process */
 status_t pace_begin(int limit_ms);
 bool pace_end(void); /* whether the time ran out */
 void pace_close(void);
+
+/* The same for whatever a thread of this process, by its gettid(), waits for right now. */
+void pace_wake(pid_t thread);
 
 #endif

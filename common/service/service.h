@@ -36,7 +36,7 @@ typedef struct {
         CONFIG_TEXT(type_, service.keys, "", "ZPACS_KEYS", "folder of CURVE keys"),                \
         CONFIG_TEXT(type_, service.log_level, "info", "ZPACS_LOG_LEVEL", "debug ... error"),       \
         CONFIG_TEXT(type_, service.admin_address, ADMIN, "ZPACS_ADMIN", "metrics and health"),     \
-        CONFIG_NUMBER(type_, service.drain_ms, "10000", 0, 3600000, "ZPACS_DRAIN_MS",              \
+        CONFIG_NUMBER(type_, service.drain_ms, "30000", 0, 3600000, "ZPACS_DRAIN_MS",              \
                       "drain limit")
 
 typedef struct {

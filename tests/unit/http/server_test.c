@@ -439,7 +439,7 @@ static void closes_rather_than_reading_gigabytes(void **state)
     assert_true(clock_monotonic_ms() - started < 8000);
 }
 
-/* A request under way is waited for, and no connection outlives its answer. */
+/* A request under way is waited for, others are refused, and no connection outlives its answer. */
 static void drains(void **state)
 {
     (void)state;
@@ -454,6 +454,16 @@ static void drains(void **state)
         usleep(5000);
     http_server_drain(other);
     assert_false(http_server_is_drained(other));
+
+    static const char late[] = "GET /body HTTP/1.1\r\nHost: x\r\n\r\n";
+    AUTO_BUFFER refused = {0};
+    int late_fd = connect_to(other);
+    send_all(late_fd, late, strlen(late));
+    read_to_end(late_fd, &refused);
+    assert_non_null(strstr(buffer_text(&refused), "HTTP/1.1 503 "));
+    assert_non_null(strstr(buffer_text(&refused), "Retry-After: "));
+    close(late_fd);
+
     send_all(fd, "bc", 2);
     AUTO_BUFFER answer = {0};
     read_to_end(fd, &answer); /* ends although nobody asked for it */
