@@ -45,7 +45,8 @@ struct association {
      */
     uint8_t *pdu;
     size_t length, ahead;
-    size_t next; /* PDV of the body; length: there is none left */
+    size_t longest; /* body so far */
+    size_t next;    /* PDV of the body; length: there is none left */
 
     int64_t waited_ms; /* for the bytes of this message, since the pace was looked at last */
     int64_t heard;     /* bytes since then */
@@ -185,6 +186,10 @@ void association_destroy(association_t **association)
     if (!a)
         return;
     close(a->socket);
+    if (a->request_body.data)
+        explicit_bzero(a->request_body.data, a->request_body.capacity);
+    if (a->pdu)
+        explicit_bzero(a->pdu, PDU_HEAD + a->longest + PDU_HEAD);
     buffer_destroy(&a->request_body);
     free(a->pdu);
     free(a);
@@ -286,6 +291,7 @@ static status_t read_pdu(association_t *a)
     if (a->length > (size_t)a->options.max_pdu_bytes)
         return fail(STATUS_INVALID, "a PDU of %zu bytes, limit %lld", a->length,
                     (long long)a->options.max_pdu_bytes);
+    a->longest = a->length > a->longest ? a->length : a->longest;
     TRY(receive(a, a->pdu + PDU_HEAD, a->length, a->length + PDU_HEAD, &got));
     a->ahead = got > a->length ? got - a->length : 0;
     return STATUS_OK;

@@ -90,7 +90,7 @@ typedef struct {
  */
 status_t association_receive(int socket, const association_options_t *options,
                              association_t **out_association);
-void association_destroy(association_t **association); /* closes the socket */
+void association_destroy(association_t **association); /* closes the socket; forgets what came */
 
 /* Titles without their padding, borrowed. */
 const char *association_calling_ae_title(const association_t *association);

@@ -342,6 +342,13 @@ status_t writer_go_back(pack_writer_t *writer, uint64_t durable, uint64_t last_s
     return STATUS_OK;
 }
 
+void pack_writer_forget(pack_writer_t *writer)
+{
+    drop_view(writer);
+    if (writer->buffer)
+        explicit_bzero(writer->buffer, WRITER_BUFFER_SIZE);
+}
+
 void pack_writer_close(pack_writer_t **writer)
 {
     pack_writer_t *closing = *writer;

@@ -90,6 +90,9 @@ status_t pack_writer_commit(pack_writer_t *writer, const void *provenance, size_
 /* Forgets the record in progress; the file is cut back to the last commit. */
 status_t pack_writer_abort(pack_writer_t *writer);
 
+/* Between two records: no byte of those before is left in memory. */
+void pack_writer_forget(pack_writer_t *writer);
+
 /* Closes and unlocks; a record in progress is aborted. The pack stays in open/. */
 void pack_writer_close(pack_writer_t **writer);
 

@@ -16,11 +16,10 @@
  */
 typedef enum {
     /* courier → zygote */
-    CHANNEL_SPAWN = 1, /* a child with that number, please; with its end of its channel */
-    CHANNEL_SERVES,    /* the child with that number gets this association */
+    CHANNEL_SPAWN = 1, /* that child, please; with its end of its channel */
     /* zygote → courier */
     CHANNEL_READY,  /* the first message: it can fork */
-    CHANNEL_EXITED, /* a child is gone; number is its wait status */
+    CHANNEL_EXITED, /* that child is gone; number is its wait status */
     /* child → courier */
     CHANNEL_ACCEPTED,      /* the association is there: calling, called */
     CHANNEL_REFUSED,       /* it will not be: number is a refusal_t, text says why */
@@ -30,15 +29,16 @@ typedef enum {
     CHANNEL_STORE_REFUSED, /* number is the status of the answer, text says why */
     CHANNEL_PACK_FAILED,   /* a write or sync of the pack has failed: text says why */
     CHANNEL_ENDED,         /* the last words: text says why */
+    CHANNEL_RESTS, /* the same, of an association in which all was in order: ready for another */
     /* courier → child */
-    CHANNEL_START,   /* the first message: an association, its socket, and a pack if one waited */
-    CHANNEL_PACK,    /* with a new pack's descriptor, and its end */
-    CHANNEL_NO_PACK, /* text says why */
+    CHANNEL_START, /* an association, its socket, and with a child's first one a pack if one waited */
+    CHANNEL_PACK,        /* with a new pack's descriptor, and its end */
+    CHANNEL_NO_PACK,     /* text says why */
     CHANNEL_RECALL_PACK, /* it has been open for long: give it back between two messages */
     CHANNEL_FULL,        /* the disk: take nothing until CHANNEL_ROOM */
     CHANNEL_ROOM,        /* take again */
     CHANNEL_DRAIN,       /* finish soon */
-    CHANNEL_STOP         /* end at the next message boundary */
+    CHANNEL_STOP         /* end at the next message boundary; at once, if it rests */
 } channel_kind_t;
 
 typedef struct {
@@ -50,6 +50,7 @@ typedef struct {
     address_t address;
     char calling[17], called[17];
     char text[160];
+    uint32_t child; /* the courier's number for it */
 } channel_message_t;
 
 enum { CHANNEL_FDS_MAX = 2 };

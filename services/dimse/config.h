@@ -15,6 +15,7 @@ typedef struct {
     config_list_t private_roots;
     int64_t max_associations;
     int64_t max_associations_per_address;
+    int64_t associations_per_process;
     int64_t max_pdu_bytes;
     int64_t max_dataset_bytes;
     int64_t space_low, space_high;

@@ -4,7 +4,8 @@
 #include "dimse/association/child_state.h"
 
 /*
- * One association from its first byte to its last, in a process of its own.
+ * One association from its first byte to its last, in a process that no other has meanwhile. If all was in order, further
+ * ones of the same address may follow, one after the other.
  *
  *     child.c          its beginning (sandbox, negotiation), its messages one by one, its end
  *     operations.c     which operation a message asks for: echo.c, store.c

@@ -14,6 +14,14 @@ void child_tell(child_t *child, channel_kind_t kind, uint32_t number, const char
     channel_send(child->channel, &message, NULL, 0, false);
 }
 
+void child_tell_rest(child_t *child, const char *text)
+{
+    channel_message_t message = child->self;
+    message.kind = CHANNEL_RESTS;
+    channel_set_text(&message, text);
+    channel_send(child->channel, &message, NULL, 0, true);
+}
+
 void child_announce(child_t *child, uint64_t bytes, bool wait)
 {
     channel_message_t message = child->self;
@@ -34,8 +42,8 @@ static status_t take_pack(child_t *child, const channel_message_t *message, int 
 }
 
 /*
- * Lets the pack go, so that nothing of it is open here when it is removed. The number of the one that
- * was lent at the start cannot be closed (sandbox.c): it comes to mean the channel.
+ * Lets the pack go, so that nothing of it is open here when it is removed. The number of one that
+ * has records of earlier associations cannot be closed (sandbox_own.c): it comes to mean the channel.
  */
 static void drop_pack(child_t *child)
 {
@@ -57,6 +65,17 @@ static void return_pack(child_t *child)
     channel_send(child->channel, &returned, NULL, 0, true);
 }
 
+/* Another association; if one is under way, nothing of it is taken. */
+static void take_start(child_t *child, const channel_message_t *message, int *fd)
+{
+    if (child->socket >= 0)
+        return;
+    child->self = *message;
+    child->socket = *fd;
+    *fd = -1;
+    address_format(&child->self.address, child->peer_address);
+}
+
 status_t child_take_message(child_t *child, channel_kind_t *out_kind)
 {
     channel_message_t message;
@@ -66,6 +85,8 @@ status_t child_take_message(child_t *child, channel_kind_t *out_kind)
     status_t status = STATUS_OK;
     if (message.kind == CHANNEL_PACK || message.kind == CHANNEL_NO_PACK)
         status = take_pack(child, &message, &fds[0]);
+    else if (message.kind == CHANNEL_START)
+        take_start(child, &message, &fds[0]);
     else if (message.kind == CHANNEL_DRAIN && child->state == CHILD_SERVING)
         child->state = CHILD_DRAINING;
     else if (message.kind == CHANNEL_STOP)

@@ -26,6 +26,12 @@ status_t child_need_pack(child_t *child);
  */
 void child_announce(child_t *child, uint64_t bytes, bool wait);
 
+/*
+ * The last words of an association after which this process is ready for another one. Waits for room, so that they are
+ * heard before whatever the peer does next.
+ */
+void child_tell_rest(child_t *child, const char *text);
+
 /* Tells the courier; never waits. */
 void child_tell(child_t *child, channel_kind_t kind, uint32_t number, const char *text);
 

@@ -26,18 +26,21 @@ typedef enum {
     CHILD_STOPPING  /* ends at the next message boundary; a store gets A700 */
 } child_state_t;
 
-/* One association, in a process of its own. */
+/* One association, and what its process keeps for the next one. */
 typedef struct {
     const child_settings_t *settings;
     channel_message_t self; /* as started: association, address; calling and called once known */
-    int socket, channel;
+    int socket, channel;    /* socket: -1 between two associations */
     association_t *association;
     accepted_context_t contexts[256]; /* by identifier */
     child_state_t state;
     bool disk_is_full;   /* as far as the courier's messages were read */
     int lent;            /* the pack that had waited for this address, until the first store; -1 */
     pack_end_t lent_end; /* of that one */
-    int pinned;          /* the number that it was lent under, until it is given back; -1 */
+    int pinned; /* the number of a pack with records of earlier associations, until that is let go; -1 */
+    uint64_t kept;         /* up to where the sandbox keeps them */
+    int64_t nth;           /* association of this process */
+    bool has_refused;      /* an instance of this association */
     pack_writer_t *writer; /* NULL until the first store, and when it was given back */
     buffer_t answer;
     uint64_t unannounced_bytes; /* of instances whose announcement found the channel full */

@@ -119,7 +119,7 @@ static const int allowed[] = {
 
 static bool is_pack(int fd)
 {
-    return fd > STDERR_FILENO && fd != SANDBOX_SOCKET && fd != SANDBOX_CHANNEL;
+    return fd > STDERR_FILENO && fd != SANDBOX_CHANNEL;
 }
 
 static int allow_on(scmp_filter_ctx filter, int call, int fd)
@@ -152,15 +152,12 @@ static int add_pack_rules(scmp_filter_ctx filter)
 
 static int add_stream_rules(scmp_filter_ctx filter)
 {
-    const int writable[] = {STDOUT_FILENO, STDERR_FILENO, SANDBOX_SOCKET};
-    int result = allow_on(filter, SCMP_SYS(shutdown), SANDBOX_SOCKET);
+    const int writable[] = {STDOUT_FILENO, STDERR_FILENO};
+    int result = 0;
     for (size_t i = 0; i < sizeof writable / sizeof *writable; i++) {
         result |= allow_on(filter, SCMP_SYS(write), writable[i]);
         result |= allow_on(filter, SCMP_SYS(writev), writable[i]);
     }
-    /* Flags belong to the open file: those of a pack are the courier's, too. */
-    result |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
-                               DESCRIPTOR(SANDBOX_SOCKET), SCMP_A1(SCMP_CMP_EQ, F_SETFL, 0));
     return result;
 }
 

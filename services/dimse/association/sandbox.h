@@ -17,14 +17,13 @@
  * offsets. Packs that come later must be new.
  */
 enum {
-    SANDBOX_SOCKET = 3, /* where the zygote's own channel was */
     SANDBOX_CHANNEL = 5 /* behind the zygote's own descriptors */
 };
 
 typedef struct {
-    int socket, channel; /* SANDBOX_...; stay open to the end of the process */
-    int pack;            /* the pack that it was lent at its start; -1: none */
-    uint64_t pack_start; /* where the lease of that one starts */
+    int channel;         /* SANDBOX_CHANNEL; stays open to the end of the process */
+    int pack;            /* the pack that it has, with records of earlier associations; -1: none */
+    uint64_t pack_start; /* where these end */
 } sandbox_t;
 
 /*
@@ -38,6 +37,12 @@ status_t sandbox_enter_common(uint64_t largest_dataset_bytes);
  * Fails: INTERNAL (descriptors are not where they should be), UNAVAILABLE (the kernel has no seccomp).
  */
 status_t sandbox_enter(const sandbox_t *sandbox);
+
+/*
+ * For a child between two associations: what the first has stored is out of reach for the second, too. Of
+ * filters all count, so nothing of what sandbox_enter() forbids is taken back. Without a pack: nothing.
+ */
+status_t sandbox_keep(const sandbox_t *sandbox);
 
 /*
  * For the service itself, once it has started the zygote: from then on it can start no program.

@@ -40,58 +40,76 @@ enum { LOW = 4, HIGH = 0 };
 
 #define FORBID(call) UNLESS(call, 1), SAY(SECCOMP_RET_KILL_PROCESS)
 
-static status_t check_numbers(const sandbox_t *sandbox)
+static status_t check_number(const sandbox_t *sandbox)
 {
-    if (sandbox->socket != SANDBOX_SOCKET || sandbox->channel != SANDBOX_CHANNEL)
-        return fail(STATUS_INTERNAL, "socket and channel are descriptors %d and %d, not %d and %d",
-                    sandbox->socket, sandbox->channel, SANDBOX_SOCKET, SANDBOX_CHANNEL);
+    if (sandbox->channel != SANDBOX_CHANNEL)
+        return fail(STATUS_INTERNAL, "the channel is descriptor %d, not %d", sandbox->channel,
+                    SANDBOX_CHANNEL);
+    return STATUS_OK;
+}
+
+static status_t add_filter(const struct sock_filter *code, size_t count)
+{
+    const struct sock_fprog program = {(unsigned short)count,
+                                       (struct sock_filter *)(uintptr_t)code};
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(errno));
     return STATUS_OK;
 }
 
 status_t sandbox_enter(const sandbox_t *sandbox)
 {
-    TRY(check_numbers(sandbox));
-    uint32_t pack = (uint32_t)sandbox->pack;
-    uint64_t start = sandbox->pack_start;
-    struct sock_filter code[] = {
-        KEEP_FROM(SYS_pwrite64, pack, 3, start),
-        KEEP_FROM(SYS_ftruncate, pack, 1, start),
+    TRY(check_number(sandbox));
+    TRY(sandbox_keep(sandbox));
+    const struct sock_filter code[] = {
         /*
-         * A number with a meaning of its own is never free again, so that no pack comes to stand under it: closing it is
-         * answered with success and comes true when the process ends. So the courier knows by the end of its channel that
-         * no descriptor of a pack is left.
+         * The courier knows by the end of its channel that no descriptor of a pack is left. Standard output and errors are to
+         * stay what they are.
          */
         LOAD_CALL,
-        UNLESS(SYS_close, 6),
+        UNLESS(SYS_close, 4),
         LOAD_ARGUMENT(0, LOW),
-        IF(BPF_JEQ, pack, 3, 0),
-        IF(BPF_JEQ, SANDBOX_SOCKET, 2, 0),
         IF(BPF_JEQ, SANDBOX_CHANNEL, 1, 0),
         IF(BPF_JGT, STDERR_FILENO, 1, 0),
         SAY(SECCOMP_RET_ERRNO),
-        /* But the pack's may come to mean the channel, and nothing else. */
-        LOAD_CALL,
-        UNLESS(SYS_dup3, 5),
-        LOAD_ARGUMENT(0, LOW),
-        UNLESS(SANDBOX_CHANNEL, 2),
-        LOAD_ARGUMENT(1, LOW),
-        IF(BPF_JEQ, pack, 1, 0),
-        SAY(SECCOMP_RET_KILL_PROCESS),
         /* abort() of this process, so that it is seen as one. */
         LOAD_CALL,
         UNLESS(SYS_tgkill, 3),
         LOAD_ARGUMENT(0, LOW),
         IF(BPF_JEQ, getpid(), 1, 0),
         SAY(SECCOMP_RET_KILL_PROCESS),
+        /* Only for a filter more. */
+        LOAD_CALL,
+        UNLESS(SYS_prctl, 3),
+        LOAD_ARGUMENT(0, LOW),
+        IF(BPF_JEQ, PR_SET_SECCOMP, 1, 0),
+        SAY(SECCOMP_RET_KILL_PROCESS),
         LOAD_CALL,
         FORBID(SYS_clone),
         FORBID(SYS_set_robust_list),
         FORBID(SYS_wait4),
-        FORBID(SYS_prctl),
         SAY(SECCOMP_RET_ALLOW),
     };
-    const struct sock_fprog program = {sizeof code / sizeof *code, code};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-        return fail(STATUS_UNAVAILABLE, "seccomp: %s", strerror(errno));
-    return STATUS_OK;
+    return add_filter(code, sizeof code / sizeof *code);
+}
+
+status_t sandbox_keep(const sandbox_t *sandbox)
+{
+    uint32_t pack = (uint32_t)sandbox->pack;
+    uint64_t start = sandbox->pack_start;
+    const struct sock_filter code[] = {
+        KEEP_FROM(SYS_pwrite64, pack, 3, start),
+        KEEP_FROM(SYS_ftruncate, pack, 1, start),
+        /*
+         * Its number is never free again, so that no other pack comes to stand under it: closing it is answered with
+         * success and comes true when the process ends. It may come to mean the channel (sandbox.c).
+         */
+        LOAD_CALL,
+        UNLESS(SYS_close, 3),
+        LOAD_ARGUMENT(0, LOW),
+        UNLESS(pack, 1),
+        SAY(SECCOMP_RET_ERRNO),
+        SAY(SECCOMP_RET_ALLOW),
+    };
+    return sandbox->pack < 0 ? STATUS_OK : add_filter(code, sizeof code / sizeof *code);
 }

@@ -184,5 +184,6 @@ status_t store_run(child_t *child, const request_t *request)
         child_announce(child, store.bytes, false);
     else
         child_tell(child, CHANNEL_STORE_REFUSED, store.status, store.comment);
+    child->has_refused |= store.status != 0;
     return store.ends ? fail(STATUS_UNAVAILABLE, "the pack cannot be written") : STATUS_OK;
 }

@@ -40,9 +40,11 @@ struct courier {
     sessions_t *sessions;
     index_client_t *client; /* NULL until its keys are there */
     int epoll, wake, zygote;
+    int ring; /* for the listener */
     pthread_t thread;
     bool is_running;
     atomic_bool drain, stop, zygote_gone;
+    atomic_uint_fast64_t asked, swept; /* tickets of courier_sweep() */
     int64_t next_tell_all_ms, next_open_ms, next_tend_ms, next_log_ms;
 };
 
@@ -57,7 +59,7 @@ static void serve_zygote(courier_t *courier)
     int fds[CHANNEL_FDS_MAX];
     status_t status = channel_receive(courier->zygote, &message, fds, false);
     if (status == STATUS_OK && message.kind == CHANNEL_EXITED)
-        session_note_exit(&message);
+        sessions_note_exit(courier->sessions, &message);
     if (status != STATUS_NOT_FOUND || courier->zygote_gone)
         return;
     /* Nothing can be forked from a process with threads: end in good order, to be started anew. */
@@ -145,12 +147,23 @@ static int wait_ms(const courier_t *courier)
     return courier->client ? announcements_wait_ms(courier->announcements, RETRY_MS) : RETRY_MS;
 }
 
+/* All that had been said when it was asked is heard: places are free that can be. */
+static void note_swept(courier_t *courier, uint64_t asked)
+{
+    courier->swept = asked;
+    eventfd_write(courier->ring, 1);
+}
+
 static void turn(courier_t *courier)
 {
     struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(courier->epoll, events, EVENTS_MAX, wait_ms(courier));
+    uint64_t asked = courier->asked;
+    bool is_asked = asked != courier->swept;
+    int count = epoll_wait(courier->epoll, events, EVENTS_MAX, is_asked ? 0 : wait_ms(courier));
     for (int i = 0; i < count; i++)
         serve_event(courier, events[i].data.ptr);
+    if (is_asked && count < EVENTS_MAX)
+        note_swept(courier, asked);
     sessions_tick(courier->sessions); /* behind the reading of wake: what comes later rings again */
     sessions_set_full(courier->sessions, room_look(courier->space));
     tell_index(courier);
@@ -187,10 +200,10 @@ static void destroy(courier_t **courier)
     pack_space_close(&c->space);
     index_client_close(&c->client);
     announcements_destroy(&c->announcements);
-    if (c->epoll >= 0)
-        close(c->epoll);
-    if (c->wake >= 0)
-        close(c->wake);
+    const int fds[] = {c->epoll, c->wake, c->ring};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
     free(c);
     *courier = NULL;
 }
@@ -199,7 +212,8 @@ static status_t prepare(courier_t *courier, limits_t *limits, refused_t *refused
 {
     courier->epoll = epoll_create1(EPOLL_CLOEXEC);
     courier->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (courier->epoll < 0 || courier->wake < 0)
+    courier->ring = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (courier->epoll < 0 || courier->wake < 0 || courier->ring < 0)
         return fail(STATUS_UNAVAILABLE, "courier: %s", strerror(errno));
     TRY(watch(courier, courier->wake, &courier->wake));
     TRY(watch(courier, courier->zygote, &courier->zygote));
@@ -243,6 +257,23 @@ void courier_adopt(courier_t *courier, const channel_message_t *start, int socke
 {
     sessions_adopt(courier->sessions, start, socket);
     eventfd_write(courier->wake, 1);
+}
+
+uint64_t courier_sweep(courier_t *courier)
+{
+    uint64_t ticket = ++courier->asked;
+    eventfd_write(courier->wake, 1);
+    return ticket;
+}
+
+uint64_t courier_swept(const courier_t *courier)
+{
+    return courier->swept;
+}
+
+int courier_ring(const courier_t *courier)
+{
+    return courier->ring;
 }
 
 void courier_drain(courier_t *courier)

@@ -1,5 +1,6 @@
 #include "dimse/courier/packs.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "log/log.h"
 #include "pack/pool.h"
@@ -156,11 +157,10 @@ static void give_to_pool(packs_t *packs, lease_t *lease, child_end_t end)
     lease->has_failed = false;
 }
 
-void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end)
+/* Announces what is there; false: an alarm was raised. */
+static bool look_over(packs_t *packs, lease_t *lease)
 {
     uint64_t quarantined = 0;
-    if (!lease->writer)
-        return;
     ulid_t pack = pack_writer_pack(lease->writer);
     status_t status =
         pack_writer_refresh(packs->data_folder, lease->writer, lease->announced, &quarantined);
@@ -173,7 +173,31 @@ void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end)
                   LOG_NUMBER("quarantined", quarantined),
                   LOG_TEXT("detail", status == STATUS_OK ? "" : fail_detail()));
     }
+    return status == STATUS_OK && !quarantined;
+}
+
+void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end)
+{
+    if (!lease->writer)
+        return;
+    look_over(packs, lease);
     give_to_pool(packs, lease, end);
+}
+
+bool packs_settle(packs_t *packs, lease_t *lease)
+{
+    struct stat file;
+    if (!lease->writer)
+        return true;
+    if (fstat(pack_writer_fd(lease->writer), &file) < 0 || !look_over(packs, lease) ||
+        lease->has_failed || lease->is_recalled || pack_writer_is_due(lease->writer))
+        return false;
+    uint64_t durable = pack_writer_durable_offset(lease->writer);
+    if (durable != (uint64_t)file.st_size) /* between two associations nothing is half done */
+        return false;
+    bool was_used = durable != lease->start || !lease->waited_since_ms;
+    note_lent(lease, was_used ? clock_monotonic_ms() : lease->waited_since_ms);
+    return true;
 }
 
 bool packs_is_overdue(const lease_t *lease)

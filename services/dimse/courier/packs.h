@@ -58,6 +58,12 @@ typedef enum { CHILD_ALIVE, CHILD_GONE } child_end_t;
 void packs_take_back(packs_t *packs, lease_t *lease, child_end_t end);
 
 /*
+ * Between two associations of a child that keeps its pack: looks it over as if it came back, and lets the
+ * lease start anew where it ends. False: nobody is to go on with it.
+ */
+bool packs_settle(packs_t *packs, lease_t *lease);
+
+/*
  * The child says that its pack is durable up to offset. That counts only for the pack it was handed,
  * and only within its file; false: an alarm was raised, and nothing else happens.
  */

@@ -6,11 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct {
-    uint32_t number;
-    int channel;
-} spare_t;
-
 struct spares {
     int zygote;
     uint32_t last_number;
@@ -40,14 +35,14 @@ static status_t order(spares_t *spares)
 {
     int ends[2];
     TRY(channel_make(ends));
-    channel_message_t spawn = {.kind = CHANNEL_SPAWN, .number = ++spares->last_number};
+    channel_message_t spawn = {.kind = CHANNEL_SPAWN, .child = ++spares->last_number};
     status_t status = channel_send(spares->zygote, &spawn, &ends[1], 1, true);
     close(ends[1]);
     if (status != STATUS_OK) {
         close(ends[0]);
         return status;
     }
-    spares->waiting[spares->count++] = (spare_t){spawn.number, ends[0]};
+    spares->waiting[spares->count++] = (spare_t){spawn.child, ends[0]};
     return STATUS_OK;
 }
 
@@ -65,28 +60,18 @@ static spare_t take(spares_t *spares)
     return first;
 }
 
-static status_t start_one(const spares_t *spares, const spare_t *spare,
-                          const channel_message_t *start, const int *fds, size_t fd_count)
-{
-    channel_message_t serves = *start;
-    serves.kind = CHANNEL_SERVES;
-    serves.number = spare->number;
-    TRY(channel_send(spares->zygote, &serves, NULL, 0, true));
-    return channel_send(spare->channel, start, fds, fd_count, false);
-}
-
 /* One that has died while it waited is passed over. */
 status_t spares_start(spares_t *spares, const channel_message_t *start, const int *fds,
-                      size_t fd_count, int *out_channel)
+                      size_t fd_count, spare_t *out_spare)
 {
     status_t status = STATUS_UNAVAILABLE;
     for (int tries = 0; tries <= SPARES; tries++) {
         if (spares->count == 0)
             TRY(order(spares));
         spare_t spare = take(spares);
-        status = start_one(spares, &spare, start, fds, fd_count);
+        status = channel_send(spare.channel, start, fds, fd_count, false);
         if (status == STATUS_OK) {
-            *out_channel = spare.channel;
+            *out_spare = spare;
             return STATUS_OK;
         }
         close(spare.channel);

@@ -5,9 +5,14 @@
 
 /*
  * Children that wait for an association: the zygote forks them ahead, so that a peer waits for no fork.
- * One is as good as another, and serves one association. For the courier's thread.
+ * One is as good as another. For the courier's thread.
  */
 enum { SPARES = 4 };
+
+typedef struct {
+    uint32_t number; /* by which the zygote knows it */
+    int channel;     /* our end */
+} spare_t;
 
 typedef struct spares spares_t;
 
@@ -19,12 +24,12 @@ void spares_destroy(spares_t **spares); /* those that wait end */
 void spares_fill(spares_t *spares);
 
 /*
- * Hands an association to one, with its descriptors; forks one if none waits. The zygote is told first, so
- * that it can say whose process has ended. out_channel: our end of its channel, the caller's to close.
+ * Hands an association to one, with its descriptors; forks one if none waits. out_spare: which one, its
+ * channel the caller's to close.
  *
  * Fails: UNAVAILABLE (no process; no channel).
  */
 status_t spares_start(spares_t *spares, const channel_message_t *start, const int *fds,
-                      size_t fd_count, int *out_channel);
+                      size_t fd_count, spare_t *out_spare);
 
 #endif

@@ -2,14 +2,13 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "dimse/door/port.h"
 #include "dimse/door/proxy_protocol.h"
 #include "dimse/door/refusal.h"
 #include "log/log.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -20,9 +19,10 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 512,
+    ACCEPTS_MAX = 512, /* one behind the other */
     WAITING_MAX = 256, /* connections that wait for a PROXY header or to be closed */
     PROXY_HEADER_MS = 5000,
+    PLACE_MS = 1000,          /* for the courier to say who has ended; it takes a moment */
     LINGER_MS = 1000,         /* for a refused peer to read why and to close */
     LINGER_BYTES_MAX = 65536, /* of a refused peer that we pass over */
     TICK_MS = 250,
@@ -30,7 +30,7 @@ enum {
 };
 
 /* A connection that is not, or no longer, with a child. */
-typedef enum { WAITING_FREE, WAITING_PROXY_HEADER, WAITING_LINGER } waiting_state_t;
+typedef enum { WAITING_FREE, WAITING_PROXY_HEADER, WAITING_PLACE, WAITING_LINGER } waiting_state_t;
 
 typedef struct {
     waiting_state_t state;
@@ -38,6 +38,7 @@ typedef struct {
     address_t address;
     int64_t deadline_ms;
     size_t passed_over;
+    uint64_t ticket; /* of courier_sweep() */
 } waiting_t;
 
 struct listener {
@@ -64,7 +65,7 @@ static waiting_t *wait_with(listener_t *listener, int fd, const address_t *addre
         struct epoll_event event = {.events = events, .data.ptr = row};
         if (epoll_ctl(listener->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
             return NULL;
-        *row = (waiting_t){state, fd, *address, clock_monotonic_ms() + limit_ms, 0};
+        *row = (waiting_t){state, fd, *address, clock_monotonic_ms() + limit_ms, 0, 0};
         return row;
     }
     return NULL;
@@ -124,19 +125,62 @@ static void hand_over(listener_t *listener, int fd, const address_t *address)
     courier_adopt(listener->options.courier, &start, fd);
 }
 
-static void admit(listener_t *listener, int fd, const address_t *address)
+static void admit_or_refuse(listener_t *listener, int fd, const address_t *address)
 {
     static const refusal_t refusals[] = {
         [LIMITS_TOTAL] = REFUSAL_LIMIT_TOTAL, [LIMITS_ADDRESS] = REFUSAL_LIMIT_ADDRESS};
-    if (listener->drain) {
-        refuse(listener, fd, address, REFUSAL_DRAINING);
-        return;
-    }
     limits_answer_t answer = limits_take(listener->options.limits, address);
     if (answer == LIMITS_OK)
         hand_over(listener, fd, address);
     else
         refuse(listener, fd, address, refusals[answer]);
+}
+
+/*
+ * Nobody is refused for an association that is over, even if we have not heard of that yet: the courier is asked, and
+ * who comes meanwhile waits behind, or would take a place while it still has one.
+ */
+static bool wait_for_place(listener_t *listener, int fd, const address_t *address)
+{
+    waiting_t *row = wait_with(listener, fd, address, WAITING_PLACE, PLACE_MS, 0);
+    if (row)
+        row->ticket = courier_sweep(listener->options.courier);
+    return row != NULL;
+}
+
+/* Who has waited longest. */
+static waiting_t *first_for_place(listener_t *listener)
+{
+    waiting_t *first = NULL;
+    for (size_t i = 0; i < WAITING_MAX; i++) {
+        waiting_t *row = &listener->waiting[i];
+        if (row->state == WAITING_PLACE && (!first || row->ticket < first->ticket))
+            first = row;
+    }
+    return first;
+}
+
+static void admit_waiting(listener_t *listener)
+{
+    uint64_t swept = courier_swept(listener->options.courier);
+    for (waiting_t *row; (row = first_for_place(listener));) {
+        if (row->ticket > swept && clock_monotonic_ms() < row->deadline_ms)
+            return;
+        address_t address = row->address;
+        release(listener, row);
+        admit_or_refuse(listener, row->fd, &address);
+    }
+}
+
+static void admit(listener_t *listener, int fd, const address_t *address)
+{
+    if (listener->drain)
+        refuse(listener, fd, address, REFUSAL_DRAINING);
+    else if (!first_for_place(listener) &&
+             limits_take(listener->options.limits, address) == LIMITS_OK)
+        hand_over(listener, fd, address);
+    else if (!wait_for_place(listener, fd, address))
+        admit_or_refuse(listener, fd, address);
 }
 
 /* ---- PROXY header ----------------------------------------------------------------------------- */
@@ -196,7 +240,7 @@ static void take_connection(listener_t *listener, int fd, const struct sockaddr_
 
 static void accept_some(listener_t *listener)
 {
-    for (int i = 0; i < BACKLOG; i++) {
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage peer;
         socklen_t length = sizeof peer;
         int fd = accept4(listener->socket, (struct sockaddr *)&peer, &length,
@@ -218,7 +262,7 @@ static void expire_waiting(listener_t *listener)
     int64_t now_ms = clock_monotonic_ms();
     for (size_t i = 0; i < WAITING_MAX; i++) {
         waiting_t *row = &listener->waiting[i];
-        if (row->state == WAITING_FREE || now_ms < row->deadline_ms)
+        if (row->state == WAITING_FREE || row->state == WAITING_PLACE || now_ms < row->deadline_ms)
             continue;
         if (row->state == WAITING_PROXY_HEADER)
             refuse_proxy(listener, row, "no header in time");
@@ -235,10 +279,14 @@ static void serve_event(listener_t *listener, void *source)
         accept_some(listener);
     else if (source == &listener->wake)
         eventfd_read(listener->wake, &count);
+    else if (source == &listener->options.courier)
+        eventfd_read(courier_ring(listener->options.courier), &count);
     else if (row->state == WAITING_PROXY_HEADER)
         read_proxy_header(listener, row);
     else if (row->state == WAITING_LINGER)
         pass_over(listener, row);
+    else if (row->state == WAITING_PLACE)
+        drop(listener, row); /* the peer has given up */
 }
 
 static void *run(void *context)
@@ -249,44 +297,13 @@ static void *run(void *context)
         int count = epoll_wait(listener->epoll, events, 32, TICK_MS);
         for (int i = 0; i < count; i++)
             serve_event(listener, events[i].data.ptr);
+        admit_waiting(listener);
         expire_waiting(listener);
     }
     return NULL;
 }
 
 /* ---- the beginning and the end ------------------------------------------------------------------ */
-
-static socklen_t socket_address(const dimse_config_t *config, struct sockaddr_storage *out_address)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out_address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out_address;
-    memset(out_address, 0, sizeof *out_address);
-    if (inet_pton(AF_INET, config->bind, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)config->dicom_port);
-        return sizeof *v4;
-    }
-    v6->sin6_family = AF_INET6; /* "::" takes IPv4 too */
-    v6->sin6_port = htons((uint16_t)config->dicom_port);
-    inet_pton(AF_INET6, config->bind, &v6->sin6_addr);
-    return sizeof *v6;
-}
-
-static status_t open_socket(listener_t *listener)
-{
-    const dimse_config_t *config = listener->options.config;
-    struct sockaddr_storage address;
-    socklen_t length = socket_address(config, &address);
-    int on = 1;
-    listener->socket = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener->socket < 0 ||
-        setsockopt(listener->socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(listener->socket, (struct sockaddr *)&address, length) < 0 ||
-        listen(listener->socket, BACKLOG) < 0)
-        return fail(STATUS_UNAVAILABLE, "%s port %lld: %s", config->bind,
-                    (long long)config->dicom_port, strerror(errno));
-    return STATUS_OK;
-}
 
 static status_t watch(listener_t *listener, int fd, void *source)
 {
@@ -300,8 +317,9 @@ static status_t prepare(listener_t *listener)
 {
     listener->epoll = epoll_create1(EPOLL_CLOEXEC);
     listener->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    TRY(open_socket(listener));
+    TRY(port_open(listener->options.config, &listener->socket));
     TRY(watch(listener, listener->wake, &listener->wake));
+    TRY(watch(listener, courier_ring(listener->options.courier), &listener->options.courier));
     return watch(listener, listener->socket, &listener->socket);
 }
 

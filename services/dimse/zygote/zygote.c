@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 enum {
-    CHILDREN_MAX = 4096 + 64, /* the configuration's limit on associations, and some that wait */
-    NICENESS = 5              /* of two hundred that store: a clinician who asks goes first */
+    CHILDREN_MAX =
+        4096 +
+        128,     /* the configuration's limit on associations, and some that wait, rest or leave */
+    NICENESS = 5 /* of two hundred that store: a clinician who asks goes first */
 };
 
 typedef struct {
@@ -28,8 +30,6 @@ typedef struct {
     struct {
         pid_t pid;
         uint32_t number;
-        ulid_t association; /* "" while it waits for one */
-        address_t address;
     } children[CHILDREN_MAX];
 } zygote_t;
 
@@ -70,19 +70,7 @@ static void spawn_child(zygote_t *zygote, uint32_t number, int channel)
         return;
     }
     zygote->children[zygote->count].pid = pid;
-    zygote->children[zygote->count].number = number;
-    zygote->children[zygote->count++].association = (ulid_t){{0}};
-}
-
-static void note_association(zygote_t *zygote, const channel_message_t *serves)
-{
-    for (size_t i = 0; i < zygote->count; i++) {
-        if (zygote->children[i].number != serves->number)
-            continue;
-        zygote->children[i].association = serves->association;
-        zygote->children[i].address = serves->address;
-        return;
-    }
+    zygote->children[zygote->count++].number = number;
 }
 
 static void note_exit(zygote_t *zygote, pid_t pid, int wait_status)
@@ -91,8 +79,7 @@ static void note_exit(zygote_t *zygote, pid_t pid, int wait_status)
         if (zygote->children[i].pid != pid)
             continue;
         channel_message_t message = {.kind = CHANNEL_EXITED, .number = (uint32_t)wait_status};
-        message.association = zygote->children[i].association;
-        message.address = zygote->children[i].address;
+        message.child = zygote->children[i].number;
         zygote->children[i] = zygote->children[--zygote->count];
         if (wait_status != 0)
             channel_send(ZYGOTE_CHANNEL, &message, NULL, 0, false);
@@ -119,9 +106,7 @@ static status_t take_order(zygote_t *zygote)
     int fds[CHANNEL_FDS_MAX];
     status_t status = channel_receive(ZYGOTE_CHANNEL, &message, fds, false);
     if (status == STATUS_OK && message.kind == CHANNEL_SPAWN && fds[0] >= 0)
-        spawn_child(zygote, message.number, fds[0]);
-    if (status == STATUS_OK && message.kind == CHANNEL_SERVES)
-        note_association(zygote, &message);
+        spawn_child(zygote, message.child, fds[0]);
     for (int i = 0; i < CHANNEL_FDS_MAX; i++)
         if (fds[i] >= 0)
             close(fds[i]); /* the child has its own: its end must close when it dies */
@@ -150,7 +135,6 @@ static status_t prepare(zygote_t *zygote)
     return sandbox_enter_common((uint64_t)zygote->settings->config->max_dataset_bytes);
 }
 
-/* All orders before who is gone: they tell whose process it was. */
 static void serve(zygote_t *zygote)
 {
     for (;;) {

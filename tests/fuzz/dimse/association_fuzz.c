@@ -9,7 +9,8 @@
  *     | context | control | length (LE) | bytes … |
  *
  * which are sent behind an association request that is fine, each as a P-DATA-TF of its own; else it
- * is the whole stream. Then the connection is closed.
+ * is the whole stream. Then the connection is closed. With AGAIN the same comes in a second association of the process,
+ * if that is ready for one.
  */
 #include "base/memory.h"
 #include "dimse/association/child.h"
@@ -33,7 +34,8 @@ enum {
     DISK_FULL = 4, /* the courier says so before the first message */
     DRAINING = 8,
     STOPPING = 16,
-    UNWRITABLE = 32 /* the pack's descriptor: as when the disk fails */
+    UNWRITABLE = 32, /* the pack's descriptor: as when the disk fails */
+    AGAIN = 64
 };
 
 enum { STREAM_MAX = 20 * 1024, MESSAGES_BYTES = 1 << 20 };
@@ -46,6 +48,15 @@ static int lent = -1; /* the child's descriptor of the pack */
 status_t sandbox_enter(const sandbox_t *sandbox)
 {
     lent = sandbox->pack;
+    return STATUS_OK;
+}
+
+/* A child rests: it gets another association, or is let go. */
+static void go_on(void);
+status_t sandbox_keep(const sandbox_t *sandbox)
+{
+    (void)sandbox;
+    go_on();
     return STATUS_OK;
 }
 
@@ -194,6 +205,36 @@ static pack_writer_t *make_pack(void)
     return writer;
 }
 
+static const buffer_t *second; /* what comes in the second association; NULL: there is none */
+static int second_peer = -1;
+static int courier_end = -1;
+static size_t associations;
+
+static void send_stream(int peer, const buffer_t *stream)
+{
+    must(send(peer, stream->data, stream->length, MSG_DONTWAIT) == (ssize_t)stream->length,
+         "a stream does not fit the socket");
+    shutdown(peer, SHUT_WR);
+}
+
+static void go_on(void)
+{
+    int ends[2];
+    if (!second) {
+        tell(courier_end, CHANNEL_STOP);
+        return;
+    }
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
+    must(address_parse("127.0.0.1", &start.address) == STATUS_OK, "address");
+    connect_pair(ends);
+    send_stream(ends[0], second);
+    must(channel_send(courier_end, &start, &ends[1], 1, false) == STATUS_OK, "channel");
+    close(ends[1]);
+    second_peer = ends[0];
+    second = NULL;
+    associations++;
+}
+
 /* Hears the child out; returns how many instances it says it has stored, and how far. */
 static size_t hear(int channel, uint64_t *out_durable)
 {
@@ -206,9 +247,10 @@ static size_t hear(int channel, uint64_t *out_durable)
             *out_durable = message.offset;
             stored++;
         }
-        ends += message.kind == CHANNEL_REFUSED || message.kind == CHANNEL_ENDED;
+        ends += message.kind == CHANNEL_REFUSED || message.kind == CHANNEL_ENDED ||
+                message.kind == CHANNEL_RESTS;
     }
-    must(ends == 1, "no last words, or more than once");
+    must(ends == associations, "no last words, or more than once");
     return stored;
 }
 
@@ -246,12 +288,13 @@ static void serve(int peer, const buffer_t *stream, int channel)
 {
     static const rules_t rules;
     const child_settings_t settings = {configuration(), &rules};
-    must(send(peer, stream->data, stream->length, MSG_DONTWAIT) == (ssize_t)stream->length,
-         "a stream does not fit the socket");
-    shutdown(peer, SHUT_WR);
+    send_stream(peer, stream);
     child_main(&settings, channel);
     close(lent); /* if the child never wrote to it: its process would end now */
     close(peer);
+    if (second_peer >= 0)
+        close(second_peer);
+    second_peer = -1;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -265,6 +308,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         make_data_folder();
     atexit(remove_data_folder);
     put_stream(&stream, data, size);
+    second = data[0] & AGAIN ? &stream : NULL;
+    associations = 1;
     must(channel_make(channel) == STATUS_OK, "channel");
     setsockopt(channel[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     pack_writer_t *writer = make_pack();
@@ -273,6 +318,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t durable = end.durable_offset;
     AUTO_FREE char *path = pack_path_open(data_folder, &pack);
     connect_pair(ends);
+    courier_end = channel[0];
     tell_beginning(channel[0], ends[1], data[0], &end, path);
     close(ends[1]);
     serve(ends[0], &stream, channel[1]);

@@ -28,12 +28,13 @@
 #include <cmocka.h>
 
 enum {
-    SOCKET = SANDBOX_SOCKET,
+    SOCKET = 3,
     PACK = 4,
     CHANNEL = SANDBOX_CHANNEL,
     NEW_PACK = 6,
     START = 8192,
-    LENGTH = 3 * 4096
+    LENGTH = 3 * 4096,
+    LATER = START + 8 /* where the second association of a process starts */
 };
 
 /* Beyond 4 GiB, so that both halves of an offset count. */
@@ -144,14 +145,25 @@ static long duplicate_a_pack_over_the_pack(void)
     return dup3(NEW_PACK, PACK, O_CLOEXEC);
 }
 
-static long duplicate_the_channel_over_a_new_pack(void)
+static long duplicate_the_socket_over_the_pack(void)
 {
-    return dup3(CHANNEL, NEW_PACK, O_CLOEXEC);
+    return dup3(SOCKET, PACK, O_CLOEXEC);
 }
 
 static long duplicate_fcntl(void)
 {
     return fcntl(PACK, F_DUPFD, 10);
+}
+
+/* Where a socket stands another file may come to stand: nothing is written there that is no message. */
+static long write_to_the_socket(void)
+{
+    return write(SOCKET, evil, sizeof evil);
+}
+
+static long shut_the_socket(void)
+{
+    return shutdown(SOCKET, SHUT_WR);
 }
 
 static long set_flags(void)
@@ -195,7 +207,7 @@ static long keep_channel(void)
 /* Another pack must not come to stand under a number that has a meaning. */
 static long keep_numbers(void)
 {
-    static const int kept[] = {0, 1, 2, SOCKET, CHANNEL, PACK};
+    static const int kept[] = {0, 1, 2, CHANNEL, PACK};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (close(kept[i]) != 0 || fcntl(kept[i], F_GETFL) < 0)
             return -1;
@@ -262,8 +274,8 @@ static long write_own_new(void)
 
 static long talk(void)
 {
-    return write(SOCKET, "pdu", 3) == 3 && send(CHANNEL, "word", 4, 0) == 4 &&
-                   fcntl(SOCKET, F_SETFL, O_NONBLOCK) == 0 && shutdown(SOCKET, SHUT_WR) == 0
+    return send(SOCKET, "pdu", 3, 0) == 3 && send(CHANNEL, "word", 4, 0) == 4 &&
+                   close(SOCKET) == 0 && fcntl(SOCKET, F_GETFL) < 0
                ? 0
                : -1;
 }
@@ -272,6 +284,64 @@ static long map_own(void)
 {
     const char *map = mmap(NULL, LENGTH, PROT_READ, MAP_PRIVATE, PACK, 0);
     return map != MAP_FAILED && memcmp(map, "old", 3) == 0 ? 0 : -1;
+}
+
+/* ---- the same child, in its second association --------------------------------------------------- */
+
+static long keep(int pack)
+{
+    const sandbox_t second = {CHANNEL, pack, LATER};
+    return sandbox_keep(&second) == STATUS_OK ? 0 : -1;
+}
+
+static long write_below_the_second_start(void)
+{
+    return keep(PACK) || pwrite(PACK, evil, sizeof evil, LATER - 1);
+}
+
+static long cut_below_the_second_start(void)
+{
+    return keep(PACK) || ftruncate(PACK, LATER - 1);
+}
+
+static long write_below_the_second_start_of_new(void)
+{
+    return keep(NEW_PACK) || pwrite(NEW_PACK, evil, sizeof evil, LATER - 1);
+}
+
+static long write_below_the_first_start(void)
+{
+    const sandbox_t lower = {CHANNEL, PACK, 4096};
+    return sandbox_keep(&lower) != STATUS_OK || pwrite(PACK, evil, sizeof evil, START - 1);
+}
+
+static long outlive_the_zygote_later(void)
+{
+    return keep(PACK) || prctl(PR_SET_PDEATHSIG, 0);
+}
+
+static long write_second_part(void)
+{
+    return keep(PACK) == 0 && pwrite(PACK, "mine", 4, LATER) == 4 && ftruncate(PACK, LATER) == 0
+               ? 0
+               : -1;
+}
+
+static long let_go_of_new(void)
+{
+    return keep(NEW_PACK) == 0 && close(NEW_PACK) == 0 && fcntl(NEW_PACK, F_GETFL) >= 0 &&
+                   dup3(CHANNEL, NEW_PACK, O_CLOEXEC) == NEW_PACK &&
+                   pwrite(NEW_PACK, evil, sizeof evil, LATER) < 0
+               ? 0
+               : -1;
+}
+
+static long go_on_for_long(void)
+{
+    for (int i = 0; i < 200; i++)
+        if (keep(PACK) != 0)
+            return -1;
+    return pwrite(PACK, "mine", 4, LATER) == 4 ? 0 : -1;
 }
 
 /* ---- the cases --------------------------------------------------------------------------------- */
@@ -300,7 +370,9 @@ static const struct {
     {"dup2", duplicate_2, SIGSYS},
     {"dup3 over the channel", duplicate_over_the_channel, SIGSYS},
     {"dup3 of a pack over the pack", duplicate_a_pack_over_the_pack, SIGSYS},
-    {"dup3 over a new pack", duplicate_the_channel_over_a_new_pack, SIGSYS},
+    {"dup3 of the socket over the pack", duplicate_the_socket_over_the_pack, SIGSYS},
+    {"write to the socket", write_to_the_socket, SIGSYS},
+    {"shutdown of the socket", shut_the_socket, SIGSYS},
     {"fcntl F_DUPFD", duplicate_fcntl, SIGSYS},
     {"fcntl F_SETFL", set_flags, SIGSYS},
     {"/proc/self/fd", open_proc, SIGSYS},
@@ -314,6 +386,14 @@ static const struct {
     {"tgkill of another process", signal_another, SIGSYS},
     {"abort", abort_itself, SIGABRT},
     {"a file of a terabyte", grow_beyond, SIGXFSZ},
+    {"pwrite below the second start", write_below_the_second_start, SIGSYS},
+    {"ftruncate below the second start", cut_below_the_second_start, SIGSYS},
+    {"pwrite below the second start of a new pack", write_below_the_second_start_of_new, SIGSYS},
+    {"a second start below the first", write_below_the_first_start, SIGSYS},
+    {"prctl in the second", outlive_the_zygote_later, SIGSYS},
+    {"the second's own part", write_second_part, 0},
+    {"giving a new pack back in the second", let_go_of_new, 0},
+    {"as many as there may be", go_on_for_long, 0},
     {"close of the channel", keep_channel, 0},
     {"close of all that has a number", keep_numbers, 0},
     {"its own part", write_own, 0},
@@ -347,7 +427,7 @@ static _Noreturn void be_child(int old, int new, uint64_t start, long (*attempt)
     put_at(51, NEW_PACK);
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    sandbox_t sandbox = {SOCKET, CHANNEL, PACK, start};
+    sandbox_t sandbox = {CHANNEL, PACK, start};
     if (sandbox_enter_common(1 << 20) != STATUS_OK || sandbox_enter(&sandbox) != STATUS_OK)
         _exit(92);
     _exit(attempt() == 0 ? 0 : 1);
@@ -447,12 +527,11 @@ static void the_service_starts_no_program(void **state)
 }
 
 /* The filter knows them by number. */
-static void descriptors_in_other_places_are_refused(void **state)
+static void a_channel_in_another_place_is_refused(void **state)
 {
     (void)state;
-    const sandbox_t wrong[] = {{CHANNEL, SOCKET, PACK, START}, {SOCKET, CHANNEL + 1, PACK, START}};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_int_equal(sandbox_enter(&wrong[i]), STATUS_INTERNAL);
+    const sandbox_t wrong = {CHANNEL + 1, PACK, START};
+    assert_int_equal(sandbox_enter(&wrong), STATUS_INTERNAL);
 }
 
 static long write_below_4g(void)
@@ -541,7 +620,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(earlier_records_are_out_of_reach),
         cmocka_unit_test(a_zygote_forks_and_is_told_who_is_gone),
-        cmocka_unit_test(descriptors_in_other_places_are_refused),
+        cmocka_unit_test(a_channel_in_another_place_is_refused),
         cmocka_unit_test(the_service_starts_no_program),
         cmocka_unit_test(both_halves_of_an_offset_count),
         cmocka_unit_test(a_pack_is_written_as_ever),

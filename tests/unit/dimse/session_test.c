@@ -55,7 +55,6 @@ static void begin(bench_t *bench)
     assert_int_equal(session_start(bench->session, &bench->parts), STATUS_OK);
     bench->child = hear_zygote(bench, CHANNEL_SPAWN);
     assert_true(bench->child >= 0);
-    assert_int_equal(hear_zygote(bench, CHANNEL_SERVES), -1);
 }
 
 static int setup(void **state)
@@ -68,6 +67,7 @@ static int setup(void **state)
     bench.config.service.data = bench.folder;
     bench.config.request_timeout_s = 30;
     bench.config.pack_open_seconds = 1800;
+    bench.config.associations_per_process = 3;
     bench.announcements = announcements_create();
     bench.parts = (session_parts_t){
         .config = &bench.config, .limits = limits_create(4, 4), .refused = refused_create()};
@@ -228,6 +228,147 @@ static void a_silent_child_is_told_apart(void **state)
     assert_int_equal(limits_in_use(bench->parts.limits), 0);
 }
 
+/* ---- one association after the other ------------------------------------------------------------ */
+
+/* What the child says of an association with one instance, which it has put into its pack. */
+static void store_and_release(bench_t *bench)
+{
+    session_t *session = bench->session;
+    pack_writer_t *writer = session->lease.writer;
+    pack_record_t record = {.transfer_syntax_uid = "1.2"};
+    say(bench, CHANNEL_ACCEPTED, "");
+    assert_int_equal(pack_writer_begin(writer, PACK_RECORD_INSTANCE, 1), STATUS_OK);
+    assert_int_equal(pack_writer_append(writer, "bytes", 5), STATUS_OK);
+    assert_int_equal(pack_writer_commit(writer, "p", 1, &record), STATUS_OK);
+    channel_message_t appended = {.kind = CHANNEL_APPENDED, .bytes = 5};
+    appended.offset = pack_writer_durable_offset(writer);
+    assert_int_equal(channel_send(bench->child, &appended, NULL, 0, false), STATUS_OK);
+    say(bench, CHANNEL_RESTS, "released");
+    assert_true(session_serve(session, &bench->parts));
+}
+
+static void want_pack(bench_t *bench)
+{
+    int count;
+    assert_int_equal(hear(bench, &count), CHANNEL_START);
+    say(bench, CHANNEL_WANT_PACK, "");
+    assert_true(session_serve(bench->session, &bench->parts));
+    assert_int_equal(hear(bench, &count), CHANNEL_PACK);
+}
+
+/* Another association of that address, in the same child. */
+static status_t follow(bench_t *bench)
+{
+    channel_message_t start = {.kind = CHANNEL_START, .association = ulid_make()};
+    start.address = bench->session->self.address;
+    session_t *next = session_create(&start, dup(STDERR_FILENO));
+    status_t status = session_follow(next, bench->session);
+    session_give_place(bench->session, &bench->parts);
+    session_end(&bench->session, &bench->parts, false);
+    assert_int_equal(limits_take(bench->parts.limits, &start.address), LIMITS_OK);
+    bench->session = next;
+    return status;
+}
+
+static void a_child_serves_one_after_the_other(void **state)
+{
+    bench_t *bench = *state;
+    int count;
+    want_pack(bench);
+    const ulid_t pack = pack_writer_pack(bench->session->lease.writer);
+    store_and_release(bench);
+    assert_int_equal(bench->session->state, SESSION_RESTS);
+    uint64_t end = pack_writer_durable_offset(bench->session->lease.writer);
+    assert_int_equal(bench->session->lease.start, end); /* what it stored is an earlier one's now */
+    assert_int_equal(follow(bench), STATUS_OK);
+    assert_int_equal(hear(bench, &count), CHANNEL_START);
+    assert_int_equal(count, 1); /* the socket: its pack it has */
+    assert_int_equal(bench->session->state, SESSION_SERVES);
+    assert_int_equal(bench->session->stored, 0);
+    assert_false(bench->session->was_accepted);
+    assert_string_equal(pack_writer_pack(bench->session->lease.writer).text, pack.text);
+    store_and_release(bench);
+    assert_int_equal(bench->session->stored, 1);
+    assert_int_equal(bench->session->state, SESSION_RESTS);
+}
+
+static void a_child_serves_so_many(void **state)
+{
+    bench_t *bench = *state;
+    int count;
+    for (int i = 1; i <= 3; i++) {
+        assert_int_equal(hear(bench, &count), CHANNEL_START);
+        say(bench, CHANNEL_ACCEPTED, "");
+        say(bench, CHANNEL_RESTS, "released");
+        assert_true(session_serve(bench->session, &bench->parts));
+        assert_int_equal(bench->session->state, i < 3 ? SESSION_RESTS : SESSION_LEAVES);
+        if (i < 3)
+            assert_int_equal(follow(bench), STATUS_OK);
+    }
+    assert_int_equal(hear(bench, &count), CHANNEL_STOP);
+}
+
+static void an_association_is_refused_once_in_each(void **state)
+{
+    bench_t *bench = *state;
+    AUTO_BUFFER json = {0};
+    say(bench, CHANNEL_ACCEPTED, "");
+    say(bench, CHANNEL_RESTS, "released");
+    assert_true(session_serve(bench->session, &bench->parts));
+    assert_int_equal(follow(bench), STATUS_OK);
+    say(bench, CHANNEL_REFUSED, "first");
+    say(bench, CHANNEL_REFUSED, "second");
+    say(bench, CHANNEL_RESTS, "released");
+    assert_true(session_serve(bench->session, &bench->parts));
+    assert_int_equal(bench->session->state, SESSION_LEAVES);
+    const char *list = refusals(bench, &json);
+    assert_non_null(strstr(list, "\"count\":1,"));
+    assert_null(strstr(list, "second"));
+}
+
+/* A child that did what none of ours does, or of which an instance was refused, serves nobody else. */
+static void who_was_amiss_is_not_used_again(void **state)
+{
+    bench_t *bench = *state;
+    enum { AMISS = 4 };
+    static const channel_kind_t amiss[AMISS] = {CHANNEL_STORE_REFUSED, CHANNEL_APPENDED,
+                                                CHANNEL_PACK_FAILED, CHANNEL_START};
+    static const uint8_t garbage[PACK_BLOCK_SIZE] = {1};
+    int count;
+    for (size_t i = 0; i <= AMISS; i++) {
+        want_pack(bench);
+        say(bench, CHANNEL_ACCEPTED, "");
+        const channel_message_t message = {.kind = i < AMISS ? amiss[i] : 0, .offset = 1 << 30};
+        if (i < AMISS)
+            assert_int_equal(channel_send(bench->child, &message, NULL, 0, false), STATUS_OK);
+        else
+            assert_int_equal(pwrite(pack_writer_fd(bench->session->lease.writer), garbage,
+                                    sizeof garbage, PACK_BLOCK_SIZE),
+                             sizeof garbage);
+        say(bench, CHANNEL_RESTS, "released");
+        assert_true(session_serve(bench->session, &bench->parts));
+        assert_int_equal(bench->session->state, SESSION_LEAVES);
+        assert_int_equal(hear(bench, &count), CHANNEL_STOP);
+        close(bench->child);
+        session_end(&bench->session, &bench->parts, false);
+        begin(bench);
+    }
+}
+
+static void who_speaks_while_it_rests_is_not_used_again(void **state)
+{
+    bench_t *bench = *state;
+    int count;
+    assert_int_equal(hear(bench, &count), CHANNEL_START);
+    say(bench, CHANNEL_ACCEPTED, "");
+    say(bench, CHANNEL_RESTS, "released");
+    say(bench, CHANNEL_WANT_PACK, "");
+    assert_true(session_serve(bench->session, &bench->parts));
+    assert_int_equal(bench->session->state, SESSION_LEAVES);
+    assert_null(bench->session->lease.writer);
+    assert_int_equal(hear(bench, &count), CHANNEL_STOP);
+}
+
 static long deaths(void)
 {
     static const char name[] = "\nzpacs_associations_died_total ";
@@ -241,16 +382,12 @@ static long deaths(void)
 static void deaths_are_counted(void **state)
 {
     (void)state;
-    channel_message_t exited = {.kind = CHANNEL_EXITED};
-    assert_int_equal(address_parse("192.0.2.7", &exited.address), STATUS_OK);
+    const channel_message_t self = {.kind = CHANNEL_START};
     long before = deaths();
-    exited.number = SIGALRM; /* as wait() tells it: the time limit, which is no fault */
-    session_note_exit(&exited);
+    session_note_exit(SIGALRM, &self); /* as wait() tells it: the time limit, which is no fault */
     assert_int_equal(deaths(), before);
-    exited.number = SIGSYS;
-    session_note_exit(&exited);
-    exited.number = 70 << 8;
-    session_note_exit(&exited);
+    session_note_exit(SIGSYS, &self);
+    session_note_exit(70 << 8, &self);
     assert_int_equal(deaths(), before + 2);
 }
 
@@ -259,10 +396,19 @@ static void deaths_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(it_starts_without_a_pack_and_gets_one), TEST(without_a_folder_there_is_no_pack),
-        TEST(words_are_taken_some_at_a_time),        TEST(last_words_are_kept),
-        TEST(a_silent_child_is_told_apart),          TEST(deaths_are_counted),
-        TEST(a_spare_that_has_died_is_passed_over),  TEST(without_a_zygote_there_is_no_association),
+        TEST(it_starts_without_a_pack_and_gets_one),
+        TEST(without_a_folder_there_is_no_pack),
+        TEST(words_are_taken_some_at_a_time),
+        TEST(last_words_are_kept),
+        TEST(a_silent_child_is_told_apart),
+        TEST(deaths_are_counted),
+        TEST(a_spare_that_has_died_is_passed_over),
+        TEST(without_a_zygote_there_is_no_association),
+        TEST(a_child_serves_one_after_the_other),
+        TEST(a_child_serves_so_many),
+        TEST(an_association_is_refused_once_in_each),
+        TEST(who_was_amiss_is_not_used_again),
+        TEST(who_speaks_while_it_rests_is_not_used_again),
     };
     log_set_level(LOG_ERROR + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
