@@ -115,6 +115,20 @@ static status_t give_data(multipart_t *multipart, const void *bytes, size_t leng
     return multipart->events.data(multipart->context, bytes, length);
 }
 
+/* The fast path: where the next delimiter stands, or may begin at the end. In pixels there is a CR every 256
+ * bytes; looking for the whole delimiter goes over most of them. */
+static size_t find_start(const multipart_t *multipart, const char *bytes, size_t at, size_t length)
+{
+    const char *whole =
+        memmem(bytes + at, length - at, multipart->delimiter, multipart->delimiter_length);
+    if (whole)
+        return (size_t)(whole - bytes);
+    if (length - at >= multipart->delimiter_length)
+        at = length - multipart->delimiter_length + 1;
+    const char *cr = memchr(bytes + at, '\r', length - at);
+    return cr ? (size_t)(cr - bytes) : length;
+}
+
 /*
  * PREAMBLE and DATA: takes bytes up to and with a delimiter. Bytes that may begin one are held back
  * as the count `matched`: they equal the delimiter's beginning, so they need no memory. A CR stands
@@ -124,10 +138,9 @@ static status_t scan(multipart_t *multipart, const char *bytes, size_t length, s
 {
     size_t at = 0;
     while (at < length && multipart->matched < multipart->delimiter_length) {
-        if (multipart->matched == 0) { /* the fast path: to the next CR */
-            const char *cr = memchr(bytes + at, '\r', length - at);
-            at = cr ? (size_t)(cr - bytes) : length;
-            if (!cr)
+        if (multipart->matched == 0) {
+            at = find_start(multipart, bytes, at, length);
+            if (at == length)
                 break;
         }
         if (bytes[at] == multipart->delimiter[multipart->matched]) {

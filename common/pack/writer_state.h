@@ -37,6 +37,7 @@ struct pack_writer {
     /* The record in progress: bytes [durable, written) are in the file, the rest in buffer. */
     pack_record_type_t type;
     uint64_t dataset_offset, dataset_length;
+    uint64_t digested; /* bytes of the dataset that the digests have seen; the rest is in buffer */
     uint64_t written;
     uint64_t synced; /* up to where the record has been synced while it came */
     uint8_t *buffer; /* WRITER_BUFFER_SIZE bytes, from the first record on */

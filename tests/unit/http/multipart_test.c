@@ -133,6 +133,37 @@ static void any_cut_gives_the_same(void **state)
     }
 }
 
+/* Data of nothing but what a delimiter is made of, one part after the other: the end of each is known here. */
+static void long_bodies_of_halves(void **state)
+{
+    (void)state;
+    enum { PARTS = 40, PART_MAX = 400 };
+    static const char of[] = "\r\r\n--Bx";
+    uint32_t random = 1;
+    AUTO_BUFFER body = {0};
+    AUTO_BUFFER wanted = {0};
+    for (int part = 0; part < PARTS; part++) {
+        AUTO_BUFFER data = {0};
+        for (int i = part * PART_MAX / PARTS; i > 0; i--) {
+            random = random * 1664525 + 1013904223;
+            buffer_append_byte(&data, (uint8_t)of[(random >> 24) % (sizeof of - 1)]);
+        }
+        for (char *whole; (whole = strstr(buffer_text(&data), "--B"));)
+            whole[2] = 'x'; /* else it may be a delimiter in earnest */
+        buffer_printf(&body, "%s--B\r\n\r\n", part ? "\r\n" : "");
+        buffer_append(&body, data.data, data.length);
+        buffer_append_text(&wanted, "[|");
+        buffer_append(&wanted, data.data, data.length);
+        buffer_append_text(&wanted, "]");
+    }
+    buffer_append_text(&body, "\r\n--B--");
+    for (size_t step = 1; step <= body.length; step += step < 20 ? 1 : step / 3) {
+        AUTO_BUFFER events = {0};
+        assert_int_equal(parse((const char *)body.data, body.length, step, &events), STATUS_OK);
+        assert_string_equal(buffer_text(&events), buffer_text(&wanted));
+    }
+}
+
 static void has_limits(void **state)
 {
     (void)state;
@@ -246,9 +277,13 @@ static void finds_part_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_bodies),        cmocka_unit_test(any_cut_gives_the_same),
-        cmocka_unit_test(has_limits),          cmocka_unit_test(says_what_an_event_said),
-        cmocka_unit_test(reads_content_types), cmocka_unit_test(finds_part_headers),
+        cmocka_unit_test(reads_bodies),
+        cmocka_unit_test(any_cut_gives_the_same),
+        cmocka_unit_test(long_bodies_of_halves),
+        cmocka_unit_test(has_limits),
+        cmocka_unit_test(says_what_an_event_said),
+        cmocka_unit_test(reads_content_types),
+        cmocka_unit_test(finds_part_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
