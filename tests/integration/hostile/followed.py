@@ -16,6 +16,7 @@ TEXT = r'"((?:[^"\\]|\\.)*)"'
 CALL = re.compile(r"^\d+ +(\w+)\((.*)$")
 PATH = re.compile(rf"(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?{TEXT}(\.\.\.)?")
 ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+STRACE = ["strace", "-f", "-q", "-y", "-xx", "-s", "65536", "-e", "trace=%file", "-e", "signal=none"]
 FEW = {"execve": 1, "symlink": 2, "readlink": 1, "readlinkat": 1}  # what follows is no path, or an answer
 
 
@@ -34,6 +35,14 @@ def paths_of(line, folder):
         # openat(fd, "", AT_EMPTY_PATH) is the descriptor itself
         found.append((call[1], os.path.normpath(os.path.join(plain(base) or folder, plain(name)))))
     return found
+
+
+def paths_of_program(command, file, folder, **more):
+    """What it said, and {(call, path): times} of the last program that the command becomes, and of its threads."""
+    said = subprocess.run([*STRACE, "-o", str(file), *map(str, command)], text=True, capture_output=True, timeout=120, **more)
+    lines = Path(file).read_text().splitlines()
+    begin = max(n for n, line in enumerate(lines) if " execve(" in line and line.endswith(" = 0")) + 1
+    return said, Counter(path for line in lines[begin:] for path in paths_of(line, folder))
 
 
 class Followed:
@@ -60,8 +69,7 @@ class Followed:
 
     def __enter__(self):
         pids = [f"--attach={pid}" for pid in self.processes()]
-        self.strace = subprocess.Popen(["strace", "-f", "-q", "-y", "-xx", "-s", "65536", "-e", "trace=%file", "-e", "signal=none",
-                                        "-o", str(self.file), *pids], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.strace = subprocess.Popen([*STRACE, "-o", str(self.file), *pids], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             wait_until(lambda: self.strace.poll() is not None or not self.strangers())
             assert self.strace.poll() is None, self.strace.stderr.read()

@@ -2,12 +2,13 @@
 import os
 import re
 import urllib.parse
+import zipfile
 from collections import Counter
 
 import pytest
 import requests
 from dimse_client import IMPLICIT, SECONDARY_CAPTURE, VERIFICATION, Association, Ended, Refused, element, number
-from followed import Followed, paths_of
+from followed import Followed, paths_of, paths_of_program
 from instances import explicit, instance, new_uid, part10, uid_of
 from stack import ROOT
 from strangers import JSON, raw
@@ -18,14 +19,16 @@ VALUES = [b"..", b"../../x", b"/etc/x", b"a/b", b"%2e%2e%2fx", b"1.2\0/x", b"1" 
 ULID = "[0-9A-HJKMNP-TV-Z]{26}"
 # Below the data folder.
 OURS = re.compile(rf"""
-    packs | packs/open | packs/open/{ULID}\.(new|pack) | packs/\d{{4}} | packs/\d{{4}}/\d\d | packs/\d{{4}}/\d\d/\d\d(/{ULID}\.pack)? |
+    \. | packs | packs/open | packs/open/{ULID}\.(new|pack) | packs/\d{{4}} | packs/\d{{4}}/\d\d | packs/\d{{4}}/\d\d/\d\d(/{ULID}\.pack)? |
     index | index/(index\.db(-wal|-shm|-journal)?|progress|lock) | reserve | quarantine(/{ULID}(-\d+|\.pack)?)? |
     keys | keys/allowed(/[a-z]+\.pub)? | keys/[a-z]+\.(key|pub)(_secret)? |
     run | run/[a-z-]+ | run/nginx-temp/(body|proxy)(/\d+)*
     """, re.VERBOSE)
 # Of the system: what libc and its character sets read.
-SYSTEM = re.compile(r"/dev/u?random|/sys/devices/system/cpu/online|/proc/self/\w+|/proc/self/fd/\d+|/etc/(localtime|ld\.so\.cache)|/usr/share/zoneinfo(/\w+)*"
+SYSTEM = re.compile(r"/dev/u?random|/sys/devices/system/cpu/(online|possible)|/proc/self/\w+|/proc/self/fd/\d+|/etc/(localtime|ld\.so\.cache)|/usr/share/zoneinfo(/\w+)*"
                     r"|(/usr)?/lib/[a-z0-9_-]+-linux-gnu/(gconv/[\w.-]+|lib[\w.+-]+\.so[.\d]*)")
+# Of a program that starts: its libraries, and the name of the user who runs it.
+START = re.compile(r"/|/etc/(ld\.so\.preload|nsswitch\.conf|passwd|protocols)|(/usr)?/lib(/[\w-]+)*(/lib[\w.+-]+\.so[.\d]*)?")
 PAGES = {os.path.normpath(folder) for folder in (ROOT / "build/ohif/dist", (ROOT / "build/ohif/dist").resolve())}
 
 
@@ -143,7 +146,7 @@ def test_paths_are_read_from_what_strace_says(line, paths):
 
 
 @pytest.mark.parametrize("path", [
-    "/d", "/d/x", "/d/packs/open/1.2.3.pack", "/d/packs/open/../x", "/d/packs/2026/11/24/x/y.pack", "/d/index/../../etc/x", "/d/run/nginx/secrets.conf",
+    "/d/x", "/d/packs/open/1.2.3.pack", "/d/packs/open/../x", "/d/packs/2026/11/24/x/y.pack", "/d/index/../../etc/x", "/d/run/nginx/secrets.conf",
     "/d/logs/index.log", "/e", "/etc/x", "/etc/passwd", "/proc/self/../1/mem", "/proc/1/mem", "/usr/lib/x86_64-linux-gnu/x", "/tmp/x", "/"])
 def test_other_paths_are_none_of_ours(path):
     assert not is_ours(os.path.normpath(path), "/d")
@@ -169,3 +172,24 @@ def test_peers_name_no_file(stack, web, tmp_path):
     assert seen["dimse"][0] and seen["dimse"][0x0117] and seen["dimse"][0xC000] and seen["stow"][202] and seen["http"][200] and seen["http"][400], seen
     assert any(call == "openat" and path.startswith(str(stack.data / "packs/")) for call, path in followed.paths)
     assert not {(call, path) for call, path in followed.paths if not is_ours(path, str(stack.data))}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it runs as the services' user")
+@pytest.mark.asks("upload")
+def test_import_opens_what_it_was_given(stack, tmp_path):
+    """Names in a ZIP, and what stands in the files."""
+    folder = stack.folder / "import"
+    folder.mkdir(mode=0o755)
+    with zipfile.ZipFile(folder / "x.zip", "w") as archive:
+        for number, value in enumerate(VALUES):
+            archive.writestr(zipfile.ZipInfo(text(value).split("\0")[0] + f".{number}"), file_of(with_texts(value, False), value))
+            archive.writestr(f"{number}/../../{text(value)}", file_of(with_uids(value, False), value))
+    (folder / "link").symlink_to("/etc/x")
+    said, paths = paths_of_program(
+        ["setpriv", "--reuid=zpacs", "--regid=zpacs", "--init-groups", ROOT / "build/release/bin/zpacs-cli", "import", folder], tmp_path / "trace",
+        str(folder), cwd=folder, env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "ZPACS_DATA": str(stack.data)})
+    assert int(re.search(r"(\d+) stored \(", said.stderr)[1]) >= len(VALUES), said.stderr  # all with texts
+    assert ("openat", str(folder / "x.zip")) in paths
+    own = {str(folder), str(folder / "x.zip"), str(folder / "link")}
+    assert not {(call, path) for call, path in paths
+                if path not in own and not START.fullmatch(path) and not is_ours(path, str(stack.data))}
