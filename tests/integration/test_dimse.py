@@ -267,7 +267,8 @@ def test_over_the_size_limit(make_dimse):
     with dimse.connect(STORAGE) as association:
         instance = uid()
         big = dataset(SECONDARY_CAPTURE, instance, pixels=os.urandom(200_000))
-        assert association.store(SECONDARY_CAPTURE, instance, big).status == 0xA700
+        answer = association.store(SECONDARY_CAPTURE, instance, big)
+        assert answer.status == 0xA700 and answer.comment == "data set is over the size limit"
         small = dataset(SECONDARY_CAPTURE, instance)
         assert association.store(SECONDARY_CAPTURE, instance, small).status == 0
     assert dimse.holds(small) == 1 and not dimse.holds(big[:50_000])
