@@ -32,35 +32,23 @@ enum {
     COLUMN_ORDER
 };
 
+#define COLUMNS                                                                                    \
+    "s.study_instance_uid, e.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,"            \
+    " i.transfer_syntax_uid, i.pack, i.source_ae_title, i.record_offset, i.dataset_offset,"        \
+    " i.dataset_length, i.pixel_data_offset, i.pixel_value_offset, i.pixel_value_length,"          \
+    " i.number_of_frames, s.version, e.version, i.version"
+
 static const char locate_sql[] =
-    "SELECT s.study_instance_uid, e.series_instance_uid, i.sop_instance_uid, i.sop_class_uid,"
-    " i.transfer_syntax_uid, i.pack, i.source_ae_title, i.record_offset, i.dataset_offset,"
-    " i.dataset_length, i.pixel_data_offset, i.pixel_value_offset, i.pixel_value_length,"
-    " i.number_of_frames, s.version, e.version, i.version, " ORDER
+    "SELECT " COLUMNS ", " ORDER
     " FROM studies s JOIN series e ON e.study = s.id JOIN instances i ON i.series = e.id"
     " WHERE s.study_instance_uid = $1 AND ($2 = '' OR e.series_instance_uid = $2)"
-    " AND ($3 = '' OR i.sop_instance_uid = $3)"
-    " AND (" ORDER ") > ($4, $5, $6, $7, $8, $9, $10, $11) ORDER BY " ORDER " LIMIT $12";
+    " AND (" ORDER ") > ($3, $4, $5, $6, $7, $8, $9, $10) ORDER BY " ORDER " LIMIT $11";
 
-/* The study and series of an instance, where the question leaves them open or to check them. */
-static status_t parents_find(database_t *reader, const char *sop, uid_text_t out_study,
-                             uid_text_t out_series)
-{
-    AUTO_STATEMENT *find = NULL;
-    TRY(database_prepare(reader,
-                         "SELECT s.study_instance_uid, e.series_instance_uid FROM instances i"
-                         " JOIN series e ON e.id = i.series JOIN studies s ON s.id = i.study"
-                         " WHERE i.sop_instance_uid = $1",
-                         &find));
-    statement_bind_text(find, 1, sop);
-    bool row = false;
-    TRY(statement_step(find, &row));
-    if (!row)
-        return fail(STATUS_NOT_FOUND, "there is no such instance");
-    snprintf(out_study, sizeof(uid_text_t), "%s", statement_text(find, 0));
-    snprintf(out_series, sizeof(uid_text_t), "%s", statement_text(find, 1));
-    return STATUS_OK;
-}
+/* From the instance upwards: four rows, where its series may have thousands. */
+static const char locate_instance_sql[] =
+    "SELECT " COLUMNS " FROM instances i JOIN series e ON e.id = i.series"
+    " JOIN studies s ON s.id = i.study WHERE i.sop_instance_uid = $1"
+    " AND ($2 = '' OR s.study_instance_uid = $2) AND ($3 = '' OR e.series_instance_uid = $3)";
 
 static Index__Location *location_make(statement_t *find)
 {
@@ -177,49 +165,61 @@ static status_t place_read(const char *after, place_t *out_place)
     return STATUS_OK;
 }
 
-/* From $4 on, and how many. */
+/* From $3 on, and how many. */
 static void place_bind(statement_t *find, const place_t *place)
 {
     const origin_t *origins[] = {&place->series, &place->instance};
-    statement_bind_int64(find, 4, place->series_number);
-    statement_bind_int64(find, 8, place->instance_number);
+    statement_bind_int64(find, 3, place->series_number);
+    statement_bind_int64(find, 7, place->instance_number);
     for (int i = 0; i < 2; i++) {
-        statement_bind_int64(find, 5 + 4 * i, origins[i]->received_us);
-        statement_bind_text(find, 6 + 4 * i, origins[i]->pack.text);
-        statement_bind_int64(find, 7 + 4 * i, origins[i]->sequence);
+        statement_bind_int64(find, 4 + 4 * i, origins[i]->received_us);
+        statement_bind_text(find, 5 + 4 * i, origins[i]->pack.text);
+        statement_bind_int64(find, 6 + 4 * i, origins[i]->sequence);
     }
-    statement_bind_int64(find, 12, LOCATIONS_MAX + 1);
+    statement_bind_int64(find, 11, LOCATIONS_MAX + 1);
 }
 
-static status_t locate(database_t *reader, const Index__Locate *query, Index__Located *reply)
+/* A page of one: behind it (`after`) there is nothing. */
+static status_t locate_instance(database_t *reader, const Index__Locate *query,
+                                Index__Located *reply)
 {
-    uid_text_t study = "", series = "";
-    place_t place;
-    TRY(place_read(query->after, &place));
-    if (*query->sop_instance_uid)
-        TRY(parents_find(reader, query->sop_instance_uid, study, series));
-    const char *wanted_study = *query->study_instance_uid ? query->study_instance_uid : study;
-    const char *wanted_series = *query->series_instance_uid ? query->series_instance_uid : series;
-    if (*query->sop_instance_uid &&
-        (strcmp(wanted_study, study) != 0 || strcmp(wanted_series, series) != 0))
-        return fail(STATUS_NOT_FOUND, "there is no such instance there");
-    if (query->known_version && !*query->sop_instance_uid && !*query->after) {
-        TRY(version_find(reader, wanted_study, wanted_series, &reply->version));
+    AUTO_STATEMENT *find = NULL;
+    if (*query->after)
+        return STATUS_OK;
+    TRY(database_prepare(reader, locate_instance_sql, &find));
+    statement_bind_text(find, 1, query->sop_instance_uid);
+    statement_bind_text(find, 2, query->study_instance_uid);
+    statement_bind_text(find, 3, query->series_instance_uid);
+    TRY(page_read(reader, find, COLUMN_INSTANCE_VERSION, reply));
+    return reply->n_locations ? STATUS_OK
+                              : fail(STATUS_NOT_FOUND, "there is no such instance there");
+}
+
+static status_t locate_all(database_t *reader, const Index__Locate *query, const place_t *place,
+                           Index__Located *reply)
+{
+    const char *study = query->study_instance_uid, *series = query->series_instance_uid;
+    if (query->known_version && !*query->after) {
+        TRY(version_find(reader, study, series, &reply->version));
         if (reply->version == query->known_version)
             return STATUS_OK;
     }
     AUTO_STATEMENT *find = NULL;
     TRY(database_prepare(reader, locate_sql, &find));
-    statement_bind_text(find, 1, wanted_study);
-    statement_bind_text(find, 2, wanted_series);
-    statement_bind_text(find, 3, query->sop_instance_uid);
-    place_bind(find, &place);
-    int level = *query->sop_instance_uid      ? COLUMN_INSTANCE_VERSION
-                : *query->series_instance_uid ? COLUMN_SERIES_VERSION
-                                              : COLUMN_STUDY_VERSION;
-    TRY(page_read(reader, find, level, reply));
+    statement_bind_text(find, 1, study);
+    statement_bind_text(find, 2, series);
+    place_bind(find, place);
+    TRY(page_read(reader, find, *series ? COLUMN_SERIES_VERSION : COLUMN_STUDY_VERSION, reply));
     return reply->n_locations || *query->after ? STATUS_OK
                                                : fail(STATUS_NOT_FOUND, "there is no such object");
+}
+
+static status_t locate(database_t *reader, const Index__Locate *query, Index__Located *reply)
+{
+    place_t place;
+    TRY(place_read(query->after, &place));
+    return *query->sop_instance_uid ? locate_instance(reader, query, reply)
+                                    : locate_all(reader, query, &place, reply);
 }
 
 status_t locate_run(database_t *reader, const Index__Locate *query, Index__Located *reply)

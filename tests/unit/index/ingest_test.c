@@ -694,6 +694,49 @@ static void test_locate_of_a_known_version(void **state)
     assert_int_equal(found, 2);
 }
 
+/* With or without what it lies in, which has to be right. */
+static void test_locate_of_an_instance(void **state)
+{
+    static const struct {
+        const char *study, *series, *sop, *after;
+        status_t status;
+        size_t found;
+    } cases[] = {
+        {STUDY, SERIES, "2.1.1", "", STATUS_OK, 1},
+        {"", "", "2.1.1", "", STATUS_OK, 1},
+        {"", SERIES, "2.1.1", "", STATUS_OK, 1},
+        {STUDY, "", "2.1.1", "", STATUS_OK, 1},
+        {STUDY, SERIES, "2.1.1",
+         "1.2.01ARZ3NDEKTSV4RRFFQ69G5FAV.3.4.5.01ARZ3NDEKTSV4RRFFQ69G5FAV.6", STATUS_OK, 0},
+        {STUDY, SERIES, "2.1.1", "what no reply said", STATUS_INVALID, 0},
+        {STUDY, SERIES, "2.1.9", "", STATUS_NOT_FOUND, 0},
+        {STUDY "9", SERIES, "2.1.1", "", STATUS_NOT_FOUND, 0},
+        {STUDY, SERIES "9", "2.1.1", "", STATUS_NOT_FOUND, 0},
+    };
+    bench_t *bench = *state;
+    (void)bench_store(bench, (sample_t[]){first, second, in_series_2}, 3);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        print_message("%s %s %s\n", cases[i].study, cases[i].series, cases[i].sop);
+        Index__Locate query = INDEX__LOCATE__INIT;
+        Index__Located *reply = memory_allocate(sizeof *reply);
+        index__located__init(reply);
+        query.scope = everything();
+        query.study_instance_uid = (char *)cases[i].study;
+        query.series_instance_uid = (char *)cases[i].series;
+        query.sop_instance_uid = (char *)cases[i].sop;
+        query.after = (char *)cases[i].after;
+        assert_int_equal(locate_run(bench->reader, &query, reply), cases[i].status);
+        assert_int_equal(reply->n_locations, cases[i].found);
+        for (size_t k = 0; k < reply->n_locations; k++) {
+            assert_string_equal(reply->locations[k]->study_instance_uid, STUDY);
+            assert_string_equal(reply->locations[k]->series_instance_uid, SERIES);
+            assert_string_equal(reply->locations[k]->sop_instance_uid, cases[i].sop);
+            assert_true(reply->version != 0);
+        }
+        index__located__free_unpacked(reply, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -724,6 +767,7 @@ int main(void)
         TEST(test_feed_tells_of_survivors),
         TEST(test_locate_pages),
         TEST(test_locate_of_a_known_version),
+        TEST(test_locate_of_an_instance),
     };
     return bench_run_on_both("ingest", tests, sizeof tests / sizeof *tests);
 }
