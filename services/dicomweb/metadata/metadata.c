@@ -67,6 +67,19 @@ bool metadata_answer_unchanged(const metadata_ask_t *ask, const uint8_t fingerpr
 
 /* ---- one instance ---------------------------------------------------------------------------- */
 
+static bool copy_from_half(const metadata_half_t *half, const location_t *location, buffer_t *json)
+{
+    for (size_t i = 0; i < half->count; i++) {
+        const metadata_slice_t *slice = &half->slices[i];
+        if (slice->record_offset != location->record_offset ||
+            strcmp(slice->pack.text, location->pack.text) != 0)
+            continue;
+        buffer_append(json, half->json.data + slice->offset, slice->length);
+        return true;
+    }
+    return false;
+}
+
 /* The object of this very record in a series that is in memory anyway. */
 static bool copy_from_series(const metadata_ask_t *ask, const location_t *location, buffer_t *json)
 {
@@ -74,13 +87,8 @@ static bool copy_from_series(const metadata_ask_t *ask, const location_t *locati
     metadata_entry_t *entry =
         metadata_cache_look_up(cache, location->study, location->series, ask->base, NULL);
     bool found = false;
-    for (size_t i = 0; entry && i < entry->count && !found; i++) {
-        const metadata_slice_t *slice = &entry->slices[i];
-        found = slice->record_offset == location->record_offset &&
-                strcmp(slice->pack.text, location->pack.text) == 0;
-        if (found)
-            buffer_append(json, entry->json.data + slice->offset, slice->length);
-    }
+    for (size_t i = 0; entry && i < METADATA_HALVES && !found; i++)
+        found = copy_from_half(&entry->halves[i], location, json);
     metadata_cache_release(cache, &entry);
     return found;
 }
@@ -99,15 +107,15 @@ static status_t read_object(const metadata_ask_t *ask, const location_t *locatio
 static void send_object(const metadata_ask_t *ask, const buffer_t *json)
 {
     metadata_slice_t slice = {.length = json->length};
-    metadata_entry_t entry = {.json = *json, .slices = &slice, .count = 1};
-    gzip_piece_t piece = {0};
-    metadata_run_t run = {&entry, ask->gzip ? &piece : NULL};
+    metadata_entry_t entry = {.halves = {{.json = *json, .slices = &slice, .count = 1}},
+                              .count = 1};
+    metadata_run_t run = {&entry, ask->gzip};
     metadata_writer_t writer;
     if (ask->gzip)
-        gzip_piece_make(json->data, json->length, &piece);
+        gzip_piece_make(json->data, json->length, &entry.halves[0].gzip);
     metadata_write_begin(&writer, ask, metadata_length(ask, &run, 1));
     metadata_write_end(&writer, metadata_write_run(&writer, &run));
-    gzip_piece_destroy(&piece);
+    gzip_piece_destroy(&entry.halves[0].gzip);
 }
 
 static status_t answer_instance(const metadata_ask_t *ask)

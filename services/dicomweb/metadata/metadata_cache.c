@@ -57,12 +57,16 @@ static metadata_entry_t *start(metadata_cache_t *cache, const location_t *first,
 /* Gives back what was reserved and not needed. */
 static void trim(metadata_cache_t *cache, metadata_entry_t *entry)
 {
-    buffer_t *json = &entry->json;
-    if (json->length > 0 && json->length < json->capacity) {
-        json->data = memory_resize(json->data, json->length);
-        json->capacity = json->length;
+    size_t all = 0;
+    for (size_t i = 0; i < METADATA_HALVES; i++) {
+        buffer_t *json = &entry->halves[i].json;
+        if (json->length > 0 && json->length < json->capacity) {
+            json->data = memory_resize(json->data, json->length);
+            json->capacity = json->length;
+        }
+        all += json->capacity;
     }
-    shelf_set_cost(cache, entry, metadata_entry_cost(entry, json->capacity));
+    shelf_set_cost(cache, entry, metadata_entry_cost(entry, all));
 }
 
 static void finish(metadata_cache_t *cache, metadata_entry_t *entry, bool is_good)
@@ -154,7 +158,21 @@ void metadata_cache_forget(metadata_cache_t *cache, const char *study, const cha
     pthread_mutex_unlock(&cache->lock);
 }
 
-const gzip_piece_t *metadata_cache_pack(metadata_cache_t *cache, metadata_entry_t *entry)
+/* Returns what the pieces take. */
+static size_t make_pieces(const metadata_entry_t *entry, gzip_piece_t *out_pieces)
+{
+    size_t cost = 0;
+    for (size_t i = 0; i < METADATA_HALVES; i++) {
+        const buffer_t *json = &entry->halves[i].json;
+        out_pieces[i] = (gzip_piece_t){0};
+        if (entry->halves[i].count > 0)
+            gzip_piece_make(json->data, json->length, &out_pieces[i]);
+        cost += out_pieces[i].blocks.capacity;
+    }
+    return cost;
+}
+
+bool metadata_cache_pack(metadata_cache_t *cache, metadata_entry_t *entry)
 {
     struct metadata_shelf *shelf = &entry->shelf;
     pthread_mutex_lock(&cache->lock);
@@ -163,20 +181,22 @@ const gzip_piece_t *metadata_cache_pack(metadata_cache_t *cache, metadata_entry_
     if (!shelf->is_packed) {
         shelf->is_packing = true;
         pthread_mutex_unlock(&cache->lock);
-        gzip_piece_t piece;
-        gzip_piece_make(entry->json.data, entry->json.length, &piece);
+        gzip_piece_t pieces[METADATA_HALVES];
+        size_t cost = make_pieces(entry, pieces);
         pthread_mutex_lock(&cache->lock);
         shelf->is_packing = false;
-        shelf->is_packed = shelf_make_room(cache, entry, shelf->cost + piece.blocks.capacity);
-        if (shelf->is_packed)
-            entry->gzip = piece;
-        else
-            gzip_piece_destroy(&piece);
+        shelf->is_packed = shelf_make_room(cache, entry, shelf->cost + cost);
+        for (size_t i = 0; i < METADATA_HALVES; i++) {
+            if (shelf->is_packed)
+                entry->halves[i].gzip = pieces[i];
+            else
+                gzip_piece_destroy(&pieces[i]);
+        }
         pthread_cond_broadcast(&cache->changed);
     }
     bool is_packed = shelf->is_packed;
     pthread_mutex_unlock(&cache->lock);
-    return is_packed ? &entry->gzip : NULL;
+    return is_packed;
 }
 
 void metadata_cache_release(metadata_cache_t *cache, metadata_entry_t **entry)

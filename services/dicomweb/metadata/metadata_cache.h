@@ -14,20 +14,27 @@
  *
  * Made once per series and base URL: threads that want the same one at once wait for the one that
  * makes it. All of it together, with what is being made and what is still being sent, is never more
- * than bytes_max, and one entry never more than its share; the least recently used goes first. Not counted:
- * the second half of one series while it is made beside the first (metadata_make.c), within its share.
+ * than bytes_max, and one entry never more than its share; the least recently used goes first.
  */
 typedef struct metadata_cache metadata_cache_t;
+
+/* A run of a series, as one thread has made it. */
+typedef struct {
+    buffer_t json;            /* "{...},{...}": the objects joined, without brackets */
+    metadata_slice_t *slices; /* in the order of json */
+    size_t count;             /* 0: there is no such half */
+    gzip_piece_t gzip;        /* of json, once the entry is packed */
+} metadata_half_t;
+
+enum { METADATA_HALVES = 2 };
 
 /* One series; read only. */
 typedef struct metadata_entry {
     uid_text_t study, series;
     char *base;
-    uint8_t fingerprint[SHA256_SIZE]; /* of the records that it was made of, in order */
-    buffer_t json;                    /* "{...},{...}": the objects joined, without brackets */
-    metadata_slice_t *slices;         /* in the order of json */
-    size_t count;
-    gzip_piece_t gzip; /* for metadata_cache_pack() alone */
+    uint8_t fingerprint[SHA256_SIZE];        /* of the records that it was made of, in order */
+    metadata_half_t halves[METADATA_HALVES]; /* in order; of most series all is in the first */
+    size_t count;                            /* of instances */
     struct metadata_shelf {
         uint64_t last_used, generation;
         size_t cost, users;
@@ -63,8 +70,8 @@ metadata_entry_t *metadata_cache_look_up(metadata_cache_t *cache, const char *st
 status_t metadata_cache_get(dicomweb_t *dicomweb, const location_t *locations, size_t count,
                             uint64_t generation, const char *base, metadata_entry_t **out_entry);
 
-/* The gzip form of the JSON, made by the first who asks; NULL: there is no room for it. */
-const gzip_piece_t *metadata_cache_pack(metadata_cache_t *cache, metadata_entry_t *entry);
+/* Has the gzip form of its halves made, by the first who asks; false: there is no room for it. */
+bool metadata_cache_pack(metadata_cache_t *cache, metadata_entry_t *entry);
 
 /* Something of the study (series "") or of the series was deleted: none of it stays in memory. */
 void metadata_cache_forget(metadata_cache_t *cache, const char *study, const char *series);

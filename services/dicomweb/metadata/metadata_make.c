@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -18,21 +19,28 @@ enum {
 typedef struct {
     dicomweb_t *dicomweb;
     metadata_entry_t *entry; /* whose room it takes */
+    metadata_half_t *half;
     const location_t *locations;
-    metadata_slice_t *slices; /* offsets from the beginning of json */
-    buffer_t *json;
     size_t count;
-    size_t reserved; /* for the capacity of json */
-    bool is_beside;
+    size_t reserved; /* for the capacity of its JSON */
     bool fits;
     status_t status;
     char why[WHY_SIZE];
     const char *trace; /* of the request */
 } run_t;
 
+void metadata_half_destroy(metadata_half_t *half)
+{
+    buffer_destroy(&half->json);
+    free(half->slices);
+    gzip_piece_destroy(&half->gzip);
+    *half = (metadata_half_t){.count = 0};
+}
+
 size_t metadata_entry_cost(const metadata_entry_t *entry, size_t json)
 {
-    return sizeof *entry + strlen(entry->base) + entry->count * sizeof *entry->slices + json;
+    return sizeof *entry + strlen(entry->base) + entry->count * sizeof *entry->halves->slices +
+           json;
 }
 
 /* ---- one run --------------------------------------------------------------------------------- */
@@ -45,19 +53,15 @@ static size_t least(size_t a, size_t b)
 /* The first batch tells about how much all of the series will be. */
 static bool is_hopeless(const run_t *run, size_t made)
 {
-    return run->json->length / made >
+    return run->half->json.length / made >
            metadata_cache_share(run->dicomweb->metadata) / run->entry->count;
 }
 
-/* A half that is made beside the other takes its room when it is put behind it. */
 static bool has_room(run_t *run, size_t capacity)
 {
-    metadata_cache_t *cache = run->dicomweb->metadata;
-    if (run->is_beside)
-        return capacity <= metadata_cache_share(cache);
     if (capacity <= run->reserved)
         return true;
-    if (!metadata_cache_reserve(cache, run->entry, capacity - run->reserved))
+    if (!metadata_cache_reserve(run->dicomweb->metadata, run->entry, capacity - run->reserved))
         return false;
     run->reserved = capacity;
     return true;
@@ -65,18 +69,21 @@ static bool has_room(run_t *run, size_t capacity)
 
 static bool grow(run_t *run, size_t capacity)
 {
-    if (capacity <= run->json->capacity)
+    buffer_t *json = &run->half->json;
+    if (capacity <= json->capacity)
         return true;
     if (!has_room(run, capacity))
         return false;
-    run->json->data = memory_resize(run->json->data, capacity);
-    run->json->capacity = capacity;
+    json->data = memory_resize(json->data, capacity);
+    json->capacity = capacity;
     return true;
 }
 
 /* About as much as it will be, but no large part of what there is. */
 static bool begin(run_t *run)
 {
+    run->half->count = run->count;
+    run->half->slices = memory_allocate(run->count * sizeof *run->half->slices);
     return grow(run, least(run->count * BYTES_PER_INSTANCE,
                            metadata_cache_share(run->dicomweb->metadata) / 4));
 }
@@ -84,7 +91,7 @@ static bool begin(run_t *run)
 /* By half at a time, for a quarter more than the batch will take; what is more than that shows behind it. */
 static bool grow_for_batch(run_t *run, size_t made)
 {
-    const buffer_t *json = run->json;
+    const buffer_t *json = &run->half->json;
     size_t each = made ? json->length / made : BYTES_PER_INSTANCE;
     size_t needed = json->length + (each + each / 4) * least(METADATA_BATCH, run->count - made);
     size_t half_more = json->capacity + json->capacity / 2;
@@ -97,8 +104,8 @@ static status_t make_batches(run_t *run, metadata_build_t *build)
     for (size_t made = 0; made < run->count; made += count) {
         if (made > 0 && !grow_for_batch(run, made))
             return STATUS_OK;
-        TRY(metadata_build_next(build, run->json, run->slices + made, &count));
-        if ((made == 0 && is_hopeless(run, count)) || !has_room(run, run->json->capacity))
+        TRY(metadata_build_next(build, &run->half->json, run->half->slices + made, &count));
+        if ((made == 0 && is_hopeless(run, count)) || !has_room(run, run->half->json.capacity))
             return STATUS_OK;
     }
     run->fits = true;
@@ -128,43 +135,27 @@ static void *make_beside(void *argument)
     return NULL;
 }
 
-static void append(run_t *first, const run_t *second)
-{
-    buffer_t *json = first->json;
-    first->fits = first->fits && second->fits;
-    if (!first->fits)
-        return;
-    first->fits = grow(first, json->length + 1 + second->json->length);
-    if (!first->fits)
-        return;
-    buffer_append_byte(json, ',');
-    for (size_t i = 0; i < second->count; i++)
-        second->slices[i].offset += json->length;
-    buffer_append(json, second->json->data, second->json->length);
-}
-
 /* false: it was not done. */
 static bool make_halves(run_t *all)
 {
-    AUTO_BUFFER json = {0};
     run_t first = *all, second = *all;
     pthread_t thread;
     first.count = all->count / 2;
     second.count = all->count - first.count;
     second.locations += first.count;
-    second.slices += first.count;
-    second.json = &json;
-    second.is_beside = true;
-    if (!begin(&second) || pthread_create(&thread, NULL, make_beside, &second) != 0)
+    second.half++;
+    if (!begin(&first) || !begin(&second) ||
+        pthread_create(&thread, NULL, make_beside, &second) != 0) {
+        metadata_half_destroy(first.half);
+        metadata_half_destroy(second.half);
         return false;
+    }
     make(&first);
     pthread_join(thread, NULL);
     if (first.status == STATUS_OK && second.status != STATUS_OK)
         first.status = fail(second.status, "%s", second.why);
-    if (first.status == STATUS_OK)
-        append(&first, &second);
     all->status = first.status;
-    all->fits = first.fits;
+    all->fits = first.fits && second.fits;
     return true;
 }
 
@@ -175,7 +166,7 @@ static void make_all(run_t *all)
     bool is_done = may_halve && make_halves(all);
     if (may_halve)
         atomic_flag_clear(&is_halved);
-    if (!is_done)
+    if (!is_done && begin(all))
         make(all);
 }
 
@@ -188,14 +179,12 @@ status_t metadata_make(dicomweb_t *dicomweb, const location_t *locations, size_t
     *out_fits = false;
     run_t all = {.dicomweb = dicomweb,
                  .entry = entry,
+                 .half = entry->halves,
                  .locations = locations,
-                 .json = &entry->json,
                  .count = count,
                  .trace = dicomweb_index_trace()};
-    if (!metadata_cache_reserve(dicomweb->metadata, entry, metadata_entry_cost(entry, 0)) ||
-        !begin(&all))
+    if (!metadata_cache_reserve(dicomweb->metadata, entry, metadata_entry_cost(entry, 0)))
         return STATUS_OK;
-    entry->slices = all.slices = memory_allocate(count * sizeof *entry->slices);
     make_all(&all);
     *out_fits = all.fits;
     return all.status;

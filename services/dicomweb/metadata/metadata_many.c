@@ -77,7 +77,7 @@ static status_t get(const many_t *many, size_t part, const location_t *locations
         TRY(metadata_cache_get(ask->dicomweb, locations, many->plan.parts[part].count,
                                many->generation, ask->base, &run->entry));
     if (run->entry && ask->gzip)
-        run->gzip = metadata_cache_pack(ask->dicomweb->metadata, run->entry);
+        run->is_packed = metadata_cache_pack(ask->dicomweb->metadata, run->entry);
     return STATUS_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "dicomweb/metadata/metadata_shelf.h"
 
+#include "dicomweb/metadata/metadata_make.h"
 #include "service/metrics.h"
 
 #include <stdlib.h>
@@ -19,9 +20,8 @@ static void free_entry(metadata_cache_t *cache, metadata_entry_t *entry)
 {
     shelf_set_cost(cache, entry, 0);
     free(entry->base);
-    free(entry->slices);
-    buffer_destroy(&entry->json);
-    gzip_piece_destroy(&entry->gzip);
+    for (size_t i = 0; i < METADATA_HALVES; i++)
+        metadata_half_destroy(&entry->halves[i]);
     free(entry);
 }
 

@@ -105,11 +105,18 @@ status_t metadata_write_objects(metadata_writer_t *writer, const buffer_t *json,
 
 status_t metadata_write_run(metadata_writer_t *writer, const metadata_run_t *run)
 {
-    const metadata_entry_t *entry = run->entry;
-    if (!writer->ask->gzip || !run->gzip)
-        return metadata_write_objects(writer, &entry->json, entry->slices, entry->count);
-    TRY(put_bracket(writer));
-    return put_piece(writer, run->gzip);
+    for (size_t i = 0; i < METADATA_HALVES; i++) {
+        const metadata_half_t *half = &run->entry->halves[i];
+        if (half->count == 0)
+            continue;
+        if (!writer->ask->gzip || !run->is_packed) {
+            TRY(metadata_write_objects(writer, &half->json, half->slices, half->count));
+            continue;
+        }
+        TRY(put_bracket(writer));
+        TRY(put_piece(writer, &half->gzip));
+    }
+    return STATUS_OK;
 }
 
 static status_t put_end(metadata_writer_t *writer)
@@ -135,13 +142,17 @@ void metadata_write_end(metadata_writer_t *writer, status_t status)
 int64_t metadata_length(const metadata_ask_t *ask, const metadata_run_t *runs, size_t count)
 {
     size_t text = ask->gzip ? GZIP_TEXT_HEAD + 1 : 1; /* a bracket or comma */
-    size_t length = (count + 1) * text + (ask->gzip ? GZIP_HEAD_SIZE + GZIP_TAIL_SIZE : 0);
+    size_t length = text + (ask->gzip ? GZIP_HEAD_SIZE + GZIP_TAIL_SIZE : 0);
     if (ask->form == METADATA_XML)
         return -1;
     for (size_t i = 0; i < count; i++) {
-        if (ask->gzip && !runs[i].gzip)
+        if (ask->gzip && !runs[i].is_packed)
             return -1;
-        length += ask->gzip ? runs[i].gzip->blocks.length : runs[i].entry->json.length;
+        for (size_t k = 0; k < METADATA_HALVES; k++) {
+            const metadata_half_t *half = &runs[i].entry->halves[k];
+            if (half->count > 0)
+                length += text + (ask->gzip ? half->gzip.blocks.length : half->json.length);
+        }
     }
     return (int64_t)length;
 }

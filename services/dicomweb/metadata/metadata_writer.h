@@ -16,7 +16,7 @@
  */
 typedef struct {
     metadata_entry_t *entry;
-    const gzip_piece_t *gzip; /* of the entry; NULL: not kept, so it is made when it is sent */
+    bool is_packed; /* false: what is compressed is made when it is sent */
 } metadata_run_t;
 
 typedef struct {

@@ -169,11 +169,19 @@ static void has_all_objects_in_order(void **state)
     (void)state;
     metadata_entry_t *entry = get(places, LONG, BASE);
     size_t next = 0;
+    const metadata_half_t *half = entry->halves;
     assert_int_equal(entry->count, LONG);
-    for (size_t i = 0; i < LONG; i++) {
-        const metadata_slice_t *slice = &entry->slices[i];
+    assert_int_equal(half[0].count, LONG / 2);
+    assert_int_equal(half[1].count, LONG - LONG / 2);
+    for (size_t i = 0, k = 0; i < LONG; i++, k++) {
+        if (k == half->count) {
+            assert_int_equal(next - 1, half->json.length);
+            half++;
+            next = k = 0;
+        }
+        const metadata_slice_t *slice = &half->slices[k];
         AUTO_FREE char *object =
-            memory_copy_text_n((const char *)entry->json.data + slice->offset, slice->length);
+            memory_copy_text_n((const char *)half->json.data + slice->offset, slice->length);
         AUTO_FREE char *uri =
             memory_format("\"7FE00010\":{\"vr\":\"OW\",\"BulkDataURI\":\"" BASE "/studies/" STUDY
                           "/series/" STUDY ".1/instances/" STUDY ".1.%zu/bulkdata/7FE00010\"}}",
@@ -183,10 +191,10 @@ static void has_all_objects_in_order(void **state)
         assert_int_equal(object[0], '{');
         assert_non_null(strstr(object, uri));
         next += slice->length + 1;
-        if (i + 1 < LONG)
-            assert_int_equal(entry->json.data[next - 1], ',');
+        if (k + 1 < half->count)
+            assert_int_equal(half->json.data[next - 1], ',');
     }
-    assert_int_equal(next - 1, entry->json.length);
+    assert_int_equal(next - 1, half->json.length);
     release(entry);
 }
 
@@ -225,28 +233,36 @@ static void other_records_are_another_entry(void **state)
     release(after);
     metadata_entry_t *elsewhere = get(places, LONG - 1, "http://there/dicom-web");
     assert_true(is_kept(places, LONG - 1));
-    assert_non_null(strstr((char *)elsewhere->json.data, "http://there/dicom-web/studies"));
+    assert_non_null(
+        strstr((char *)elsewhere->halves[0].json.data, "http://there/dicom-web/studies"));
     release(elsewhere);
+}
+
+static void assert_unpacks_to(const gzip_piece_t *piece, const buffer_t *json)
+{
+    assert_int_equal(piece->length, json->length);
+    AUTO_FREE uint8_t *out = memory_allocate(json->length);
+    z_stream stream = {.next_in = piece->blocks.data,
+                       .avail_in = (uInt)piece->blocks.length,
+                       .next_out = out,
+                       .avail_out = (uInt)json->length};
+    assert_int_equal(inflateInit2(&stream, -15), Z_OK);
+    assert_int_equal(inflate(&stream, Z_SYNC_FLUSH), Z_OK);
+    assert_int_equal(stream.total_out, json->length);
+    assert_memory_equal(out, json->data, json->length);
+    inflateEnd(&stream);
 }
 
 static void is_packed_once(void **state)
 {
     (void)state;
     metadata_entry_t *entry = get(places, LONG, BASE);
-    const gzip_piece_t *piece = metadata_cache_pack(dicomweb->metadata, entry);
-    assert_non_null(piece);
-    assert_ptr_equal(piece, metadata_cache_pack(dicomweb->metadata, entry));
-    assert_int_equal(piece->length, entry->json.length);
-    AUTO_FREE uint8_t *out = memory_allocate(entry->json.length);
-    z_stream stream = {.next_in = piece->blocks.data,
-                       .avail_in = (uInt)piece->blocks.length,
-                       .next_out = out,
-                       .avail_out = (uInt)entry->json.length};
-    assert_int_equal(inflateInit2(&stream, -15), Z_OK);
-    assert_int_equal(inflate(&stream, Z_SYNC_FLUSH), Z_OK);
-    assert_int_equal(stream.total_out, entry->json.length);
-    assert_memory_equal(out, entry->json.data, entry->json.length);
-    inflateEnd(&stream);
+    assert_true(metadata_cache_pack(dicomweb->metadata, entry));
+    const uint8_t *packed = entry->halves[0].gzip.blocks.data;
+    assert_true(metadata_cache_pack(dicomweb->metadata, entry));
+    assert_ptr_equal(packed, entry->halves[0].gzip.blocks.data);
+    for (size_t i = 0; i < METADATA_HALVES; i++)
+        assert_unpacks_to(&entry->halves[i].gzip, &entry->halves[i].json);
     release(entry);
 }
 
