@@ -22,6 +22,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,9 +146,16 @@ static void put_stream(buffer_t *out, const uint8_t *data, size_t size)
         buffer_append(out, release, sizeof release);
 }
 
-/* Both ends of a connection. Each peer has an address of its own, since ports rest after use. */
+/*
+ * Both ends of a connection. Each peer has an address of its own, since ports rest after use. libFuzzer's own
+ * alarm would interrupt a call that waits for a busy machine.
+ */
 static void connect_pair(int out_ends[2])
 {
+    sigset_t alarms, before;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    sigprocmask(SIG_BLOCK, &alarms, &before);
     static int listener = -1;
     static struct sockaddr_in here = {.sin_family = AF_INET};
     static uint32_t count;
@@ -167,6 +175,7 @@ static void connect_pair(int out_ends[2])
          "no connection");
     out_ends[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     must(out_ends[1] >= 0, "no connection");
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 /* ---- the courier ------------------------------------------------------------------------------- */
