@@ -190,8 +190,8 @@ static bool wait_for_other(wire_client_t *client, uint64_t but, int64_t until_ms
 /*
  * A request that went down with its connection, or that a replica cannot answer (it is stopping, or
  * has lost its database), is sent once more, to another replica or to the same one come back:
- * receivers are idempotent, and so a restart is not seen. Only once, in case it was this request
- * that did it.
+ * receivers are idempotent, and so a restart is not seen. Only once for either, in case it was this
+ * request that did it; both befall one that is sent while all are restarted, one after the other.
  */
 status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request,
                           const ProtobufCMessageDescriptor *reply_type, int timeout_ms,
@@ -199,16 +199,21 @@ status_t wire_client_call(wire_client_t *client, const ProtobufCMessage *request
 {
     int64_t limit_ms = timeout_ms > 0 ? timeout_ms : WIRE_DEADLINE_DEFAULT_MS;
     int64_t deadline_ms = clock_monotonic_ms() + limit_ms;
-    bool is_lost = false;
+    bool was_lost = false, was_unable = false;
     uint64_t asked = 0;
-    status_t status =
-        call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
-    if (status != STATUS_UNAVAILABLE || !asked || clock_monotonic_ms() >= deadline_ms)
-        return status;
-    int64_t until_ms = smaller(deadline_ms, clock_monotonic_ms() + WIRE_CONNECT_MS);
-    if (is_lost || wait_for_other(client, asked, until_ms))
-        status = call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
-    return status;
+    for (;;) {
+        bool is_lost = false;
+        status_t status =
+            call_once(client, request, reply_type, deadline_ms, &asked, out_reply, &is_lost);
+        bool *before = is_lost ? &was_lost : &was_unable;
+        int64_t now_ms = clock_monotonic_ms();
+        if (status != STATUS_UNAVAILABLE || !asked || now_ms >= deadline_ms || *before)
+            return status;
+        *before = true;
+        if (!is_lost &&
+            !wait_for_other(client, asked, smaller(deadline_ms, now_ms + WIRE_CONNECT_MS)))
+            return status;
+    }
 }
 
 /* ---- for a loop that must not wait --------------------------------------------------------- */

@@ -35,7 +35,7 @@ PAGES = {os.path.normpath(folder) for folder in (ROOT / "build/ohif/dist", (ROOT
 def is_ours(path, data):
     below = os.path.relpath(path, data)
     if not below.startswith(".."):
-        return bool(OURS.fullmatch(below)) or below.startswith("program/build/ohif/dist/")
+        return bool(OURS.fullmatch(below)) or f"{below}/".startswith("program/build/ohif/dist/")
     return bool(SYSTEM.fullmatch(path)) or any(path == folder or path.startswith(folder + "/") for folder in PAGES)
 
 
