@@ -168,8 +168,8 @@ static void days_make(const study_t *study, uint64_t studies, char *out, size_t 
     uint64_t days = STUDIES_A_DAY / (studies < STUDIES_A_DAY ? studies : STUDIES_A_DAY);
     int year = atoi(study->date) / 10000, month = atoi(study->date) / 100 % 100;
     int day = atoi(study->date) % 100 + (int)days - 1;
-    month += (day - 1) / 28;
-    day = (day - 1) % 28 + 1;
+    month += (day - 1) / MONTH;
+    day = (day - 1) % MONTH + 1;
     snprintf(out, size, "%s-%04d%02d%02d", study->date, year, month > 12 ? 12 : month, day);
 }
 

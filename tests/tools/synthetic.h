@@ -24,7 +24,13 @@ static inline _Noreturn void stop(const char *what)
             stop(#step);                                                                           \
     } while (0)
 
-enum { STUDY_INSTANCES = 10, SERIES_INSTANCES = 5, DAYS = 3650 };
+enum {
+    STUDY_INSTANCES = 10,
+    SERIES_INSTANCES = 5,
+    MONTH = 28,
+    YEAR = 12 * MONTH,
+    DAYS = 10 * YEAR
+};
 
 static const char *const family_names[] = {"Martin",  "Bernard", "Dubois",  "Thomas", "Robert",
                                            "Richard", "Petit",   "Durand",  "Leroy",  "Moreau",
@@ -63,9 +69,9 @@ static inline void study_make(uint64_t number, study_t *study)
     uint64_t born = number / 3 * UINT64_C(0x9E3779B97F4A7C15) >> 16;
     snprintf(study->birth_date, sizeof study->birth_date, "%04d%02d%02d", 1930 + (int)(born % 80),
              1 + (int)(born / 128 % 12), 1 + (int)(born / 2048 % 28));
-    int64_t day = (int64_t)(mix / 65536 % DAYS);
-    snprintf(study->date, sizeof study->date, "%04d%02d%02d", 2017 + (int)(day / 365),
-             1 + (int)(day % 365 / 31), 1 + (int)(day % 28));
+    int day = (int)(mix / 65536 % DAYS); /* months of 28, so that each day has as many studies */
+    snprintf(study->date, sizeof study->date, "%04d%02d%02d", 2017 + day / YEAR,
+             1 + day % YEAR / MONTH, 1 + day % MONTH);
     snprintf(study->time, sizeof study->time, "%02d%02d%02d", (int)(mix >> 40) % 24 & 15,
              (int)(mix >> 45 & 31), (int)(mix >> 50 & 31));
     snprintf(study->accession, sizeof study->accession, "ACC%07" PRIu64, number);
